@@ -1,0 +1,38 @@
+# The project's commands. `make test` is the one that decides; the others are parts of it, or longer.
+
+CARGO ?= cargo
+BIN   := $(CURDIR)/$(or $(CARGO_TARGET_DIR),target)/release
+ifneq ($(filter /%,$(CARGO_TARGET_DIR)),)
+BIN   := $(CARGO_TARGET_DIR)/release
+endif
+
+.PHONY: help test check check-full lint sabotage bless tools
+
+help:            ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+tools:           ## what the tests need from the system (installs where it may, else names it)
+	@tests/install-tools.sh
+
+# Binaries first, so that the whole-system tests run what a user runs. The crates' own tests come
+# before the whole-system tests, whose summary ends the run.
+test: tools      ## everything: unit, model, conformance, crash and whole-system tests
+	$(CARGO) build --release --workspace --bins
+	$(CARGO) test --release --workspace --exclude holdfast-tests
+	HOLDFAST_BIN=$(BIN)/holdfast $(CARGO) test --release -p holdfast-tests --tests
+
+check:           ## the quick model check: every property, every published figure
+	$(CARGO) run --release -q -p holdfast-model -- check --quick
+
+check-full:      ## the whole lattice of instances
+	$(CARGO) run --release -q -p holdfast-model -- check --full
+
+lint:            ## formatting and clippy, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+sabotage:        ## breaks the product on purpose, patch by patch; every one must be caught
+	$(CARGO) run --release -q -p holdfast-conformance -- sabotage
+
+bless:           ## rewrites the published figures in docs/results
+	$(CARGO) run --release -q -p holdfast-model -- check --full --bless
