@@ -1,1 +1,22 @@
-//! (placeholder)
+//! One replica's storage: log, extent, checkpoint.
+//!
+//! It executes and decides nothing of recovery (T14).
+
+mod error;
+mod image;
+mod options;
+mod positions;
+#[allow(missing_docs, dead_code)]
+mod volume;
+
+pub use error::{
+    AppendError, BaseError, CreateError, CursorError, Damage, DiskError, DiskOp, FactsError,
+    OpenError, PinError, Poisoned, PromiseError, ReadError, SyncError, TruncateError,
+    WriteBackError,
+};
+pub use image::{BaseManifest, CHUNK_BLOCKS, ChunkDigest, ImageDigest, chunk_count, chunk_range};
+pub use options::{
+    FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions, max_entry_blocks,
+};
+pub use positions::{FlushBound, Positions, Promise, ReadPoint, Role};
+pub use volume::{BaseInstall, BaseSource, Entry, RetentionPin, Subscription, Volume};
