@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -57,9 +58,12 @@ impl fmt::Display for SessionId {
 }
 
 /// The stable name of one copy: 1 to 64 characters of `[a-z0-9-]`, unique in its volume.
+///
+/// The label is shared, so that a clone (every token, pin and event carries one) costs a counter
+/// and not an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ReplicaId(String);
+pub struct ReplicaId(Arc<str>);
 
 /// A replica label that breaks the rule of [`ReplicaId`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +99,7 @@ impl ReplicaId {
                 .bytes()
                 .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if good {
-            Ok(Self(label))
+            Ok(Self(label.into()))
         } else {
             Err(InvalidReplicaId {
                 label: label.chars().take(80).collect(),
@@ -134,7 +138,7 @@ impl TryFrom<String> for ReplicaId {
 
 impl From<ReplicaId> for String {
     fn from(id: ReplicaId) -> Self {
-        id.0
+        id.0.as_ref().to_owned()
     }
 }
 
