@@ -1,0 +1,103 @@
+//! The replica's order of a base transfer: what may come next, and when it is complete.
+//!
+//! Promises: chunks are taken in ascending order without a hole or a repetition; the base counts as
+//! complete only with a manifest of this plan after the last chunk (M16, M19). Content is verified
+//! by the store, chunk by chunk and as a whole.
+
+use holdfast_types::BlockCount;
+use holdfast_wire::{Manifest, Message, RebuildBegin, RebuildChunk, RebuildSource, Refusal};
+
+use super::CHUNK_BLOCKS;
+
+/// How many chunks may be installed before the source is told.
+const REPORT_EVERY_CHUNKS: u64 = 4;
+
+/// A base that is being received.
+#[derive(Debug)]
+pub struct RebuildTarget {
+    begin: RebuildBegin,
+    next_block: u64,
+    installed: u64,
+    reported: u64,
+}
+
+impl RebuildTarget {
+    /// A base transfer as the source announced it, onto a store of `blocks` blocks.
+    ///
+    /// # Errors
+    /// When the sizes differ, or the plan begins beyond its target.
+    pub fn new(begin: RebuildBegin, blocks: BlockCount) -> Result<Self, Refusal> {
+        if begin.blocks != blocks {
+            return Err(Refusal::Size {
+                offered: begin.blocks,
+                stored: blocks,
+            });
+        }
+        Ok(Self {
+            begin,
+            next_block: 0,
+            installed: 0,
+            reported: 0,
+        })
+    }
+
+    /// Whether a chunk is the one that comes next.
+    ///
+    /// # Errors
+    /// [`Refusal::ChunkOrder`] when it is not.
+    pub fn chunk(&mut self, chunk: &RebuildChunk) -> Result<(), Refusal> {
+        let left = self.begin.blocks - self.next_block;
+        let whole = chunk.range.count() == left.min(CHUNK_BLOCKS);
+        if chunk.range.start() != self.next_block || !whole {
+            return Err(Refusal::ChunkOrder {
+                expected: self.next_block,
+                found: chunk.range.start(),
+            });
+        }
+        self.next_block = chunk.range.end();
+        Ok(())
+    }
+
+    /// The last chunk taken is installed; what to tell the source, if anything is due.
+    pub fn installed(&mut self) -> Option<Message> {
+        self.installed = self.next_block;
+        let chunks = (self.installed - self.reported).div_ceil(CHUNK_BLOCKS);
+        if chunks < REPORT_EVERY_CHUNKS && self.installed < self.begin.blocks {
+            return None;
+        }
+        self.reported = self.installed;
+        Some(Message::RebuildProgress {
+            next_block: self.installed,
+        })
+    }
+
+    /// Whether a manifest ends this transfer.
+    ///
+    /// # Errors
+    /// [`Refusal::ManifestMismatch`] naming what differs.
+    pub fn manifest(&self, manifest: &Manifest) -> Result<(), Refusal> {
+        let bound_fits = match self.begin.source {
+            RebuildSource::FullBase => manifest.extent_bound >= self.begin.base_lsn,
+            RebuildSource::Snapshot => manifest.extent_bound == self.begin.base_lsn,
+        };
+        let what = if self.installed != self.begin.blocks {
+            format!("{} of {} blocks came", self.installed, self.begin.blocks)
+        } else if manifest.blocks != self.begin.blocks {
+            format!("it is of {} blocks", manifest.blocks)
+        } else if manifest.base_lsn != self.begin.base_lsn {
+            let begun = self.begin.base_lsn;
+            format!("it is at {}, the plan at {begun}", manifest.base_lsn)
+        } else if !bound_fits {
+            format!("its extent bound {} does not fit", manifest.extent_bound)
+        } else if manifest
+            .lineage
+            .last()
+            .is_some_and(|last| last.first > manifest.base_lsn)
+        {
+            "its lineage goes beyond its position".into()
+        } else {
+            return Ok(());
+        };
+        Err(Refusal::ManifestMismatch { what })
+    }
+}

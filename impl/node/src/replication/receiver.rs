@@ -1,0 +1,522 @@
+//! The replica's side of one connection: what may be done to the store, and what is answered.
+//!
+//! A frame leads to at most one [`StoreCall`]; the caller carries it out and passes the
+//! [`StoreOutcome`] back, and only then is the frame answered. So an epoch and a session are durable
+//! before the hello is answered (F52, F91), and nothing is acknowledged that the store did not take.
+//!
+//! Promises: a frame has an effect only under the present volume, epoch and session (T7, F44, F49);
+//! an append only after its predecessor (M03, F30) and an entry's own epoch is history, checked
+//! against its neighbours and never against the session for equality (F47); a truncation once,
+//! before the first append (T9); positions move with the data (F35). Everything else is refused with
+//! what was expected, and the session is over (F38). Must never: skip an entry as a duplicate.
+
+use holdfast_types::{
+    BlockCount, BlockRange, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, VolumeId,
+};
+use holdfast_wire::{
+    Append, BaseInstalled, Frame, Hello, HelloAck, LogPosition, Manifest, Message, RebuildBegin,
+    RebuildChunk, Refusal, SUPPORTED_VERSIONS,
+};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use crate::rebuild::RebuildTarget;
+
+/// Barriers that may wait at once (F50).
+const BARRIERS_MAX: usize = 64;
+
+/// The authority under which the store stands at this moment, as it made it durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Present {
+    /// The highest epoch promised.
+    pub epoch: Epoch,
+    /// The newest session admitted in it.
+    pub session: Option<SessionId>,
+}
+
+/// What is to be done to the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreCall {
+    /// Make epoch and session durable, sync the log, and report the facts.
+    Admit {
+        /// The epoch.
+        epoch: Epoch,
+        /// The session.
+        session: SessionId,
+    },
+    /// Cut the log, durably.
+    Truncate {
+        /// The last position that stays.
+        to: Lsn,
+    },
+    /// Append the batch, whole or not at all.
+    Append {
+        /// The entry before it.
+        previous: LogPosition,
+        /// The entries.
+        entries: Vec<LogEntry<Bytes>>,
+        /// What the primary says is committed.
+        committed: Lsn,
+    },
+    /// Take what the primary says is committed.
+    Commit {
+        /// The position; the store takes it as far as its log reaches.
+        committed: Lsn,
+    },
+    /// Make everything up to here durable; the outcome comes by [`Receiver::durable`].
+    Sync {
+        /// The position.
+        lsn: Lsn,
+    },
+    /// Mark the store untrusted, durably, and be ready for a base.
+    BeginInstall,
+    /// Verify and write a part of the base.
+    InstallChunk(RebuildChunk),
+    /// Verify the base as a whole and switch to it, durably.
+    FinishInstall(Box<Manifest>),
+}
+
+/// What came of a [`StoreCall`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreOutcome {
+    /// The session is admitted; the facts as they are on the disk, and the last entry.
+    Admitted {
+        /// The facts.
+        facts: Box<ReplicaFacts>,
+        /// The last entry of the log.
+        last: LogPosition,
+    },
+    /// The log is cut; the last entry.
+    Truncated {
+        /// The last entry of the log.
+        last: LogPosition,
+    },
+    /// The batch is in the log.
+    Appended,
+    /// What is committed is noted.
+    Noted,
+    /// The store is untrusted, durably.
+    InstallBegun,
+    /// The chunk is written.
+    ChunkInstalled,
+    /// The new base is in place; its positions.
+    Installed {
+        /// The base's own.
+        installed: BaseInstalled,
+        /// The last entry before it.
+        last: LogPosition,
+    },
+}
+
+#[derive(Debug)]
+enum State {
+    /// No hello yet.
+    Fresh,
+    /// A hello is being made durable.
+    Admitting { hello: Hello },
+    /// In session.
+    Streaming {
+        /// Whether a truncation is still allowed: none was, and nothing was appended.
+        may_truncate: bool,
+    },
+    /// A base is being installed.
+    Rebuilding(RebuildTarget),
+}
+
+impl State {
+    const fn awaits(&self) -> &'static str {
+        match self {
+            Self::Fresh => "a hello",
+            Self::Admitting { .. } => "nothing",
+            Self::Streaming { .. } => "entries or barriers",
+            Self::Rebuilding(_) => "the rest of the base",
+        }
+    }
+}
+
+/// One connection from a primary.
+#[derive(Debug)]
+pub struct Receiver {
+    volume: VolumeId,
+    blocks: BlockCount,
+    authority: Option<(Epoch, SessionId)>,
+    state: State,
+    last: LogPosition,
+    durable: Lsn,
+    barriers: VecDeque<Lsn>,
+}
+
+impl Receiver {
+    /// A connection to the store of a volume of so many blocks.
+    #[must_use]
+    pub const fn new(volume: VolumeId, blocks: BlockCount) -> Self {
+        Self {
+            volume,
+            blocks,
+            authority: None,
+            state: State::Fresh,
+            last: LogPosition::START,
+            durable: Lsn::ZERO,
+            barriers: VecDeque::new(),
+        }
+    }
+
+    /// The epoch and session of this connection, once it said hello.
+    #[must_use]
+    pub const fn authority(&self) -> Option<(Epoch, SessionId)> {
+        self.authority
+    }
+
+    /// The last entry in the log, as this session left it.
+    #[must_use]
+    pub const fn last(&self) -> LogPosition {
+        self.last
+    }
+
+    /// What a frame asks of the store, or `None` when there is nothing to do for it.
+    ///
+    /// # Errors
+    /// The refusal to answer with; the session is then over and nothing has changed.
+    pub fn frame(&mut self, frame: Frame, present: Present) -> Result<Option<StoreCall>, Refusal> {
+        if frame.volume != self.volume {
+            return Err(Refusal::UnknownVolume);
+        }
+        if frame.epoch < present.epoch {
+            return Err(Refusal::StaleEpoch {
+                offered: frame.epoch,
+                promised: present.epoch,
+            });
+        }
+        if let Message::Hello(hello) = frame.message {
+            return self
+                .hello(frame.epoch, frame.session, hello, present)
+                .map(Some);
+        }
+        self.check_session(frame.epoch, frame.session, present)?;
+        match frame.message {
+            Message::Append(batch) => self.append(batch).map(Some),
+            Message::Barrier { lsn } => self.barrier(lsn),
+            Message::Truncate { to } => self.truncate(to).map(Some),
+            Message::Heartbeat { committed } => match self.state {
+                State::Streaming { .. } => Ok(Some(StoreCall::Commit { committed })),
+                State::Rebuilding(_) => Ok(None),
+                State::Fresh | State::Admitting { .. } => Err(self.out_of_turn("a heartbeat")),
+            },
+            Message::RebuildBegin(begin) => self.begin_rebuild(begin).map(Some),
+            Message::RebuildChunk(chunk) => match &mut self.state {
+                State::Rebuilding(target) => {
+                    target.chunk(&chunk)?;
+                    Ok(Some(StoreCall::InstallChunk(chunk)))
+                }
+                State::Fresh | State::Admitting { .. } | State::Streaming { .. } => {
+                    Err(self.out_of_turn("a chunk"))
+                }
+            },
+            Message::Manifest(manifest) => match &mut self.state {
+                State::Rebuilding(target) => {
+                    target.manifest(&manifest)?;
+                    Ok(Some(StoreCall::FinishInstall(manifest)))
+                }
+                State::Fresh | State::Admitting { .. } | State::Streaming { .. } => {
+                    Err(self.out_of_turn("a manifest"))
+                }
+            },
+            Message::Hello(_)
+            | Message::HelloAck(_)
+            | Message::Received { .. }
+            | Message::BarrierAck { .. }
+            | Message::Truncated { .. }
+            | Message::RebuildReady
+            | Message::RebuildProgress { .. }
+            | Message::BaseInstalled(_)
+            | Message::Refusal(_)
+            | Message::ControlRequest(_)
+            | Message::ControlReply(_) => Err(self.out_of_turn("a message that replicas send")),
+        }
+    }
+
+    /// Once a message is on its way in a session, the same epoch and session must be the newest
+    /// that the store has admitted: another connection may have taken over since (T7).
+    fn check_session(
+        &self,
+        epoch: Epoch,
+        session: SessionId,
+        present: Present,
+    ) -> Result<(), Refusal> {
+        let own = self.authority == Some((epoch, session));
+        if own && present.epoch == epoch && present.session == Some(session) {
+            return Ok(());
+        }
+        Err(Refusal::NotTheSession {
+            offered: session,
+            present: present.session,
+        })
+    }
+
+    fn hello(
+        &mut self,
+        epoch: Epoch,
+        session: SessionId,
+        hello: Hello,
+        present: Present,
+    ) -> Result<StoreCall, Refusal> {
+        match &self.state {
+            State::Fresh => {}
+            State::Admitting { .. } | State::Streaming { .. } | State::Rebuilding(_) => {
+                return Err(self.out_of_turn("a second hello"));
+            }
+        }
+        if SUPPORTED_VERSIONS
+            .newest_shared_with(hello.versions)
+            .is_none()
+        {
+            return Err(Refusal::Version {
+                offered: hello.versions,
+                supported: SUPPORTED_VERSIONS,
+            });
+        }
+        if hello.blocks != self.blocks {
+            return Err(Refusal::Size {
+                offered: hello.blocks,
+                stored: self.blocks,
+            });
+        }
+        match present.session {
+            Some(last) if epoch == present.epoch && session <= last => {
+                return Err(Refusal::StaleSession {
+                    offered: session,
+                    last,
+                });
+            }
+            Some(_) | None => {}
+        }
+        self.authority = Some((epoch, session));
+        self.state = State::Admitting { hello };
+        Ok(StoreCall::Admit { epoch, session })
+    }
+
+    fn append(&mut self, batch: Append) -> Result<StoreCall, Refusal> {
+        let Append {
+            previous,
+            committed,
+            entries,
+        } = batch;
+        let State::Streaming { may_truncate } = &mut self.state else {
+            return Err(self.out_of_turn("entries"));
+        };
+        if previous != self.last {
+            return Err(Refusal::Predecessor {
+                offered: previous,
+                expected: self.last,
+            });
+        }
+        let ceiling = self.authority.map_or(Epoch(0), |(epoch, _)| epoch);
+        check_entries(previous, ceiling, self.blocks, &entries)?;
+        *may_truncate = false;
+        if let Some(last) = entries.last() {
+            self.last = LogPosition {
+                lsn: last.lsn,
+                epoch: last.epoch,
+            };
+        }
+        Ok(StoreCall::Append {
+            previous,
+            entries,
+            committed,
+        })
+    }
+
+    fn truncate(&mut self, to: Lsn) -> Result<StoreCall, Refusal> {
+        let State::Streaming { may_truncate } = &mut self.state else {
+            return Err(self.out_of_turn("a truncation"));
+        };
+        if !*may_truncate {
+            return Err(Refusal::TruncateTooLate);
+        }
+        if to > self.last.lsn {
+            return Err(Refusal::TruncateBeyondHead {
+                offered: to,
+                head: self.last.lsn,
+            });
+        }
+        *may_truncate = false;
+        Ok(StoreCall::Truncate { to })
+    }
+
+    fn barrier(&mut self, lsn: Lsn) -> Result<Option<StoreCall>, Refusal> {
+        match &self.state {
+            State::Streaming { .. } => {}
+            State::Fresh | State::Admitting { .. } | State::Rebuilding(_) => {
+                return Err(self.out_of_turn("a barrier"));
+            }
+        }
+        if self.barriers.len() >= BARRIERS_MAX {
+            return Err(Refusal::TooMany {
+                what: "barriers".into(),
+                limit: BARRIERS_MAX as u64,
+            });
+        }
+        self.barriers.push_back(lsn);
+        Ok(self.due_sync())
+    }
+
+    /// The sync that the oldest barrier whose entries are here waits for.
+    fn due_sync(&self) -> Option<StoreCall> {
+        let reached = |lsn: &&Lsn| **lsn <= self.last.lsn;
+        let lsn = self.barriers.iter().filter(reached).max()?;
+        Some(StoreCall::Sync { lsn: *lsn })
+    }
+
+    fn begin_rebuild(&mut self, begin: RebuildBegin) -> Result<StoreCall, Refusal> {
+        match &self.state {
+            State::Streaming { may_truncate: true } => {}
+            State::Streaming {
+                may_truncate: false,
+            }
+            | State::Fresh
+            | State::Admitting { .. }
+            | State::Rebuilding(_) => return Err(self.out_of_turn("a rebuild")),
+        }
+        self.state = State::Rebuilding(RebuildTarget::new(begin, self.blocks)?);
+        Ok(StoreCall::BeginInstall)
+    }
+
+    /// What to answer once the store has done what the last frame asked.
+    ///
+    /// # Errors
+    /// A refusal when the outcome does not belong to what was asked.
+    pub fn done(&mut self, outcome: StoreOutcome) -> Result<Option<Message>, Refusal> {
+        match outcome {
+            StoreOutcome::Admitted { facts, last } => self.admitted(*facts, last).map(Some),
+            StoreOutcome::Truncated { last } => {
+                self.last = last;
+                self.durable = self.durable.min(last.lsn);
+                Ok(Some(Message::Truncated { to: last.lsn }))
+            }
+            StoreOutcome::Appended => Ok(Some(Message::Received { lsn: self.last.lsn })),
+            StoreOutcome::Noted => Ok(Some(Message::Received { lsn: self.last.lsn })),
+            StoreOutcome::InstallBegun => {
+                self.last = LogPosition::START;
+                self.durable = Lsn::ZERO;
+                Ok(Some(Message::RebuildReady))
+            }
+            StoreOutcome::ChunkInstalled => match &mut self.state {
+                State::Rebuilding(target) => Ok(target.installed()),
+                State::Fresh | State::Admitting { .. } | State::Streaming { .. } => {
+                    Err(self.out_of_turn("an installed chunk"))
+                }
+            },
+            StoreOutcome::Installed { installed, last } => {
+                self.last = last;
+                self.durable = last.lsn;
+                self.state = State::Streaming {
+                    may_truncate: false,
+                };
+                Ok(Some(Message::BaseInstalled(installed)))
+            }
+        }
+    }
+
+    fn admitted(&mut self, facts: ReplicaFacts, last: LogPosition) -> Result<Message, Refusal> {
+        let State::Admitting { hello } = &self.state else {
+            return Err(self.out_of_turn("an admission"));
+        };
+        let version = SUPPORTED_VERSIONS
+            .newest_shared_with(hello.versions)
+            .unwrap_or(SUPPORTED_VERSIONS.max);
+        self.last = last;
+        self.durable = facts.base.durable;
+        self.state = State::Streaming { may_truncate: true };
+        Ok(Message::HelloAck(Box::new(HelloAck {
+            version,
+            blocks: self.blocks,
+            facts,
+        })))
+    }
+
+    /// A sync that is due because an append has reached what a barrier waits for.
+    #[must_use]
+    pub fn sync_due(&self) -> Option<Lsn> {
+        match self.due_sync() {
+            Some(StoreCall::Sync { lsn }) => Some(lsn),
+            Some(
+                StoreCall::Admit { .. }
+                | StoreCall::Truncate { .. }
+                | StoreCall::Append { .. }
+                | StoreCall::Commit { .. }
+                | StoreCall::BeginInstall
+                | StoreCall::InstallChunk(_)
+                | StoreCall::FinishInstall(_),
+            )
+            | None => None,
+        }
+    }
+
+    /// The store is durable up to here: the next barrier that this answers, if any. Ask again until
+    /// there is none.
+    pub fn durable(&mut self, durable: Lsn) -> Option<Message> {
+        // A sync that ran since before a cut or a new base may report what is no longer there (F35).
+        let durable = durable.min(self.last.lsn);
+        self.durable = self.durable.max(durable);
+        match self.barriers.front() {
+            Some(&asked) if asked <= self.durable => {
+                self.barriers.pop_front();
+                Some(Message::BarrierAck {
+                    asked,
+                    durable: self.durable,
+                })
+            }
+            Some(_) | None => None,
+        }
+    }
+
+    fn out_of_turn(&self, found: &str) -> Refusal {
+        Refusal::OutOfTurn {
+            found: found.into(),
+            expected: self.state.awaits().into(),
+        }
+    }
+}
+
+/// The entries follow one another, their epochs never go back nor pass the session's, and their
+/// ranges lie in the volume (F17).
+fn check_entries(
+    previous: LogPosition,
+    ceiling: Epoch,
+    blocks: BlockCount,
+    entries: &[LogEntry<Bytes>],
+) -> Result<(), Refusal> {
+    let mut before = previous;
+    for entry in entries {
+        if before.lsn.checked_next() != Some(entry.lsn) {
+            return Err(Refusal::NotContiguous {
+                expected: before.lsn.checked_next().unwrap_or(Lsn::MAX),
+                found: entry.lsn,
+            });
+        }
+        if entry.epoch < before.epoch || entry.epoch > ceiling || entry.epoch.0 == 0 {
+            return Err(Refusal::EntryEpoch {
+                found: entry.epoch,
+                floor: before.epoch,
+                ceiling,
+            });
+        }
+        check_range(entry.range, blocks)?;
+        before = LogPosition {
+            lsn: entry.lsn,
+            epoch: entry.epoch,
+        };
+    }
+    Ok(())
+}
+
+fn check_range(range: Option<BlockRange>, blocks: BlockCount) -> Result<(), Refusal> {
+    match range {
+        Some(range) if !range.is_within(blocks) => Err(Refusal::OutOfBounds { range, blocks }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;
