@@ -227,7 +227,7 @@ pub enum AppendError {
         /// How far write-back may go at present.
         bound: Lsn,
         /// Why write-back does not get on, when it fails.
-        write_back_error: Option<Box<DiskError>>,
+        write_back_error: Option<Box<WriteBackError>>,
     },
     /// So many bytes are not yet synced that the log must be synced first.
     #[error("{unsynced} bytes of the log are not yet synced, at most {max} may be: sync first")]

@@ -1,0 +1,75 @@
+//! The very edge: positioned reads and writes, and the one promise of durability.
+//!
+//! Everything above this trait runs the same on real files and on the simulated disk
+//! ([`crate::sim`]) that loses, reorders and tears what was not synced.
+//!
+//! What is relied upon, and no more: a write may land in any part, in units of a sector of
+//! [`SECTOR`] bytes, in any order, until a later `sync` of the same disk returned success; then it
+//! is there. A sector is never half old and half new. After a `sync` that failed nothing is known
+//! (F14).
+
+mod file;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use crate::error::{DiskError, DiskOp};
+pub(crate) use file::{create_store, open_store, open_store_read_only};
+
+/// The unit in which a disk writes, in bytes.
+pub const SECTOR: u64 = 512;
+
+/// A place for bytes, shared by threads; all positions in bytes.
+pub trait Disk: Send + Sync + fmt::Debug {
+    /// What errors call it.
+    fn name(&self) -> &str;
+
+    /// Fills `buf` from `offset`.
+    ///
+    /// # Errors
+    /// When the disk refuses, or ends before the last byte.
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError>;
+
+    /// Writes all of `data` at `offset`; durable after a later [`Disk::sync`]. On failure any
+    /// part may have been written.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError>;
+
+    /// Makes `[offset, offset + len)` read as zeroes and may give its space back; durable like a
+    /// write.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError>;
+
+    /// Returns when all writes that returned before it began are durable.
+    ///
+    /// # Errors
+    /// When the disk refuses: then nothing is known about any write since the last success.
+    fn sync(&self) -> Result<(), DiskError>;
+
+    /// The length in bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn len(&self) -> Result<u64, DiskError>;
+
+    /// Whether it holds no bytes at all.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn is_empty(&self) -> Result<bool, DiskError> {
+        Ok(self.len()? == 0)
+    }
+}
+
+/// The two disks of a store. Never one: a sync of the log must not wait for the extent's writes.
+#[derive(Clone, Debug)]
+pub struct Disks {
+    /// Superblock slots and log ring; of fixed length.
+    pub log: Arc<dyn Disk>,
+    /// The flat image of the volume.
+    pub extent: Arc<dyn Disk>,
+}

@@ -1,0 +1,6 @@
+//! The log on its disk: entries that describe themselves, a ring to keep them in, and the scan
+//! that tells the end of a log from a broken one.
+
+pub(crate) mod header;
+pub(crate) mod ring;
+pub(crate) mod scan;

@@ -1,0 +1,295 @@
+//! Write-back: the effects of a contiguous run of entries go into the extent, then the checkpoint
+//! moves, then the space is free.
+//!
+//! One cycle, and what a crash after each step leaves:
+//! 1. the extent bound is raised to the run's end, durably: redo covers what follows;
+//! 2. the newest content of every block of the run is written to the extent, in block order: some
+//!    of it may be there, all of it is in the log;
+//! 3. the extent is synced: all of it is there;
+//! 4. checkpoint and start of the log move, durably: the run need not be replayed;
+//! 5. only now may its space be used again (F09).
+//!
+//! The run is taken from the log itself, entry by entry, so that no logged entry can be passed
+//! over (F07), and every payload is verified before it is used: damage stops the cycle (F10).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn};
+
+use super::Store;
+use super::meta::{Copies, MetaStep};
+use super::read::load_payload;
+use crate::disk::{Disk, DiskError, DiskOp};
+use crate::error::{Poisoned, WriteBackError};
+use crate::log::ring::Ring;
+use crate::log::scan::Meta;
+use crate::positions::FlushBound;
+
+/// Payload bytes of one run at most, beyond its first entry.
+const RUN_BYTES_MAX: u64 = 32 << 20;
+/// Entries of one run at most.
+const RUN_ENTRIES_MAX: u64 = 1 << 16;
+/// Adjacent blocks are written together up to so many bytes.
+const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// A run of entries on its way into the extent; see the module.
+#[derive(Debug)]
+#[must_use]
+pub struct FlushStep {
+    ring: Ring,
+    extent: Arc<dyn Disk>,
+    entries: Vec<(Lsn, Meta, Option<Bytes>)>,
+    to: Lsn,
+}
+
+impl FlushStep {
+    /// The last entry of the run.
+    #[must_use]
+    pub fn to(&self) -> Lsn {
+        self.to
+    }
+
+    /// Writes the effects of the run and syncs the extent (steps 2 and 3).
+    ///
+    /// # Errors
+    /// What the disk said, or damage in the log.
+    pub fn run(&self) -> Result<(), WriteBackError> {
+        let effects = self.effects();
+        let mut payloads: BTreeMap<usize, Bytes> = BTreeMap::new();
+        for (entry, _) in effects.blocks.values() {
+            if !payloads.contains_key(entry) {
+                let (lsn, meta, recent) = &self.entries[*entry];
+                let payload: Result<_, WriteBackError> =
+                    load_payload(&self.ring, *lsn, meta, recent.as_ref());
+                payloads.insert(*entry, payload?);
+            }
+        }
+        let block = BLOCK_SIZE as u64;
+        for range in &effects.zeroed {
+            self.extent
+                .punch(range.start() * block, range.count() * block)?;
+        }
+        self.write_blocks(&effects.blocks, &payloads)?;
+        self.extent.sync()?;
+        Ok(())
+    }
+
+    /// The newest content of every block of the run. Zeroed ranges go first: what a later entry
+    /// wrote into one is among the blocks.
+    fn effects(&self) -> Effects {
+        let mut effects = Effects::default();
+        for (entry, (_, meta, _)) in self.entries.iter().enumerate() {
+            let Some(range) = meta.range else { continue };
+            match meta.kind {
+                EntryKind::Write => {
+                    for index in 0..range.count() {
+                        effects.blocks.insert(range.start() + index, (entry, index));
+                    }
+                }
+                EntryKind::Trim | EntryKind::WriteZeroes => {
+                    let mut covered = effects.blocks.split_off(&range.start());
+                    effects.blocks.append(&mut covered.split_off(&range.end()));
+                    effects.zeroed.push(range);
+                }
+                EntryKind::EpochStart => {}
+            }
+        }
+        effects
+    }
+
+    /// Writes blocks in the order of the disk, adjacent ones together.
+    fn write_blocks(
+        &self,
+        blocks: &BTreeMap<u64, (usize, u64)>,
+        payloads: &BTreeMap<usize, Bytes>,
+    ) -> Result<(), DiskError> {
+        let mut first = 0;
+        let mut buffer: Vec<u8> = Vec::new();
+        for (block, (entry, index)) in blocks {
+            let next = first + (buffer.len() / BLOCK_SIZE) as u64;
+            if !buffer.is_empty() && (*block != next || buffer.len() >= WRITE_BYTES_MAX) {
+                self.extent.write_at(first * BLOCK_SIZE as u64, &buffer)?;
+                buffer.clear();
+            }
+            if buffer.is_empty() {
+                first = *block;
+            }
+            let at = *index as usize * BLOCK_SIZE;
+            buffer.extend_from_slice(&payloads[entry][at..at + BLOCK_SIZE]);
+        }
+        if buffer.is_empty() {
+            return Ok(());
+        }
+        self.extent.write_at(first * BLOCK_SIZE as u64, &buffer)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Effects {
+    /// `block -> (entry of the run, block of its payload)`.
+    blocks: BTreeMap<u64, (usize, u64)>,
+    zeroed: Vec<BlockRange>,
+}
+
+impl Store {
+    /// How far write-back may go at present.
+    #[must_use]
+    pub fn flushable(&self) -> Lsn {
+        match self.options.flush_bound {
+            FlushBound::Committed => self.committed.min(self.durable),
+            FlushBound::Durable => self.durable,
+        }
+    }
+
+    /// Bytes of log that could be written back at present.
+    #[must_use]
+    pub fn flushable_bytes(&self) -> u64 {
+        let end = |lsn| self.point_after(lsn).map(|point| point.position);
+        match (end(self.superblock.checkpoint), end(self.flushable())) {
+            (Some(from), Some(to)) => to.saturating_sub(from),
+            (None, _) | (_, None) => 0,
+        }
+    }
+
+    /// The next run of entries to write back, if there is one.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn begin_flush(&mut self) -> Result<Option<FlushStep>, Poisoned> {
+        self.check_poison()?;
+        let bound = self.flushable();
+        let mut lsn = self.superblock.checkpoint;
+        let mut bytes = 0;
+        let mut entries = Vec::new();
+        while lsn < bound && (entries.len() as u64) < RUN_ENTRIES_MAX {
+            let next = lsn.next();
+            let Some(meta) = self.meta(next).copied() else {
+                unreachable!("entry {next} is not retained, though beyond the checkpoint");
+            };
+            bytes += meta.payload_len();
+            if bytes > RUN_BYTES_MAX && !entries.is_empty() {
+                break;
+            }
+            entries.push((next, meta, self.recent.get(next).cloned()));
+            lsn = next;
+        }
+        Ok((!entries.is_empty()).then(|| FlushStep {
+            ring: self.ring.clone(),
+            extent: Arc::clone(&self.disks.extent),
+            entries,
+            to: lsn,
+        }))
+    }
+
+    /// Step 1: raises the extent bound, if the run goes beyond it.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn begin_bound(&mut self, step: &FlushStep) -> Result<Option<MetaStep>, Poisoned> {
+        let to = step.to;
+        if to <= self.superblock.extent_bound {
+            return Ok(None);
+        }
+        self.begin_meta(Copies::One, |next| next.extent_bound = to)
+            .map(Some)
+    }
+
+    /// Takes the result of the run. A refused write is tried again (F22); a failed sync, or
+    /// damage, stops the store (F14, F10).
+    ///
+    /// # Errors
+    /// The failure of the run.
+    pub fn finish_run(&mut self, result: Result<(), WriteBackError>) -> Result<(), WriteBackError> {
+        self.write_back_error = result.as_ref().err().cloned();
+        match result {
+            Err(WriteBackError::Disk(error)) if error.op == DiskOp::Sync => {
+                Err(self.poison(error).into())
+            }
+            Err(WriteBackError::Damaged(damage)) => {
+                self.poison_damaged(&damage);
+                Err(damage.into())
+            }
+            Ok(()) | Err(WriteBackError::Disk(_) | WriteBackError::Poisoned(_)) => result,
+        }
+    }
+
+    /// Step 4: the checkpoint moves to the end of the run, and with it the start of the log as
+    /// far as retention and pins allow.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn begin_checkpoint(&mut self, step: &FlushStep) -> Result<MetaStep, Poisoned> {
+        let to = step.to;
+        assert!(
+            to <= self.superblock.extent_bound,
+            "effects beyond the bound"
+        );
+        let start = self.next_start(to);
+        self.begin_meta(Copies::One, |next| {
+            next.checkpoint = to;
+            next.start = start;
+        })
+    }
+
+    /// Step 5: the space is free, the extent answers for the run's blocks.
+    ///
+    /// # Errors
+    /// When the superblock write failed.
+    pub fn finish_checkpoint(
+        &mut self,
+        flush: FlushStep,
+        step: MetaStep,
+        result: Result<(), DiskError>,
+    ) -> Result<(), Poisoned> {
+        self.finish_meta(step, result)?;
+        for (_, meta, _) in &flush.entries {
+            if let Some(range) = meta.range {
+                self.index.settle(range, flush.to);
+            }
+        }
+        self.assert_ordered();
+        Ok(())
+    }
+
+    /// Frees log space that retention or a released pin held, without any write-back (F23).
+    /// `None` when there is none to free.
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn begin_reclaim(&mut self) -> Result<Option<MetaStep>, Poisoned> {
+        self.check_poison()?;
+        let start = self.next_start(self.superblock.checkpoint);
+        if start.lsn == self.superblock.start.lsn {
+            return Ok(None);
+        }
+        self.begin_meta(Copies::One, |next| next.start = start)
+            .map(Some)
+    }
+
+    /// One whole step of write-back in one go; whether it did anything.
+    ///
+    /// # Errors
+    /// What stopped it; the log keeps what was not written back.
+    pub fn write_back(&mut self) -> Result<bool, WriteBackError> {
+        let Some(flush) = self.begin_flush()? else {
+            let Some(step) = self.begin_reclaim()? else {
+                return Ok(false);
+            };
+            let result = step.run();
+            self.finish_meta(step, result)?;
+            return Ok(true);
+        };
+        if let Some(step) = self.begin_bound(&flush)? {
+            let result = step.run();
+            self.finish_meta(step, result)?;
+        }
+        let result = flush.run();
+        self.finish_run(result)?;
+        let step = self.begin_checkpoint(&flush)?;
+        let result = step.run();
+        self.finish_checkpoint(flush, step, result)?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,237 @@
+//! The synchronous core of one store: explicit steps, no clock, no threads, no decisions.
+//!
+//! Every durable effect is a *step* in three parts: `begin` takes what is to be done under the
+//! owner's lock and samples positions, `run` does the I/O and needs no lock, `finish` takes the
+//! result. So appends and reads go on while the disk works, and tests and simulators run the same
+//! code one part at a time.
+//!
+//! What it keeps, whatever crash comes between two sectors reaching the disk:
+//!
+//! * `checkpoint <= extent_bound`, `checkpoint <= durable <= head` ([`crate::Positions`]);
+//! * the extent bound is durable before a later effect is written, the checkpoint after its
+//!   effects are (F07, F18), and log space is used again only after the superblock that frees it
+//!   is durable (F09);
+//! * write-back stays at or below `min(committed, durable)` (F95), or `durable` in `best_effort`;
+//! * what was cut never comes back (F03); what was durable is never silently missing (F11);
+//! * the first failed sync or log write stops the store until it is opened anew (F14).
+//!
+//! It must never decide what recovery does (T14), and never take time or a network into account.
+
+mod append;
+mod facts;
+mod flush;
+mod install;
+mod meta;
+mod open;
+mod pins;
+mod read;
+mod sync;
+mod truncate;
+
+use std::collections::{BTreeMap, VecDeque};
+
+use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId};
+
+use crate::disk::{DiskError, DiskOp, Disks};
+use crate::error::{Damage, Poisoned, WriteBackError};
+use crate::index::DirtyIndex;
+use crate::log::ring::Ring;
+use crate::log::scan::Meta;
+use crate::options::{VolumeOptions, max_entry_blocks};
+use crate::positions::{FlushBound, Positions, Promise};
+use crate::recent::Recent;
+use crate::superblock::{LogStart, Superblock};
+
+pub use flush::FlushStep;
+pub(crate) use install::check_manifest;
+pub use meta::MetaStep;
+pub use open::Recovery;
+pub(crate) use open::{format, load_log, load_superblock, log_disk_len, ring_bytes};
+pub(crate) use pins::PinId;
+pub use sync::SyncStep;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Store {
+    disks: Disks,
+    ring: Ring,
+    options: VolumeOptions,
+    /// As it is on the disk.
+    superblock: Superblock,
+    /// A superblock write has begun and not finished.
+    meta_under_way: bool,
+    /// The entries after `superblock.start.lsn`, up to the head.
+    metas: VecDeque<Meta>,
+    /// What stays readable: at or beyond `superblock.start`, ahead of it while a superblock that
+    /// moves it is being written.
+    retained: LogStart,
+    /// The last entry, and where the next one goes.
+    tail: LogStart,
+    durable: Lsn,
+    /// The end of the durable entries.
+    durable_position: u64,
+    committed: Lsn,
+    lineage: Lineage,
+    index: DirtyIndex,
+    recent: Recent,
+    pins: BTreeMap<PinId, pins::Pin>,
+    next_pin: PinId,
+    /// Raised by every install; the one in force is the last.
+    install: u64,
+    poisoned: Option<Poisoned>,
+    write_back_error: Option<WriteBackError>,
+    scratch: Vec<u8>,
+}
+
+impl Store {
+    /// The volume.
+    #[must_use]
+    pub fn volume_id(&self) -> VolumeId {
+        self.superblock.volume
+    }
+
+    /// The identity of this store.
+    #[must_use]
+    pub fn store_id(&self) -> StoreId {
+        self.superblock.store
+    }
+
+    /// The size of the volume.
+    #[must_use]
+    pub fn blocks(&self) -> BlockCount {
+        self.superblock.blocks
+    }
+
+    /// Bytes of the log ring.
+    #[must_use]
+    pub fn log_bytes(&self) -> u64 {
+        self.ring.bytes()
+    }
+
+    /// The largest entry, in blocks of payload.
+    #[must_use]
+    pub fn max_entry_blocks(&self) -> u64 {
+        max_entry_blocks(self.ring.bytes())
+    }
+
+    /// Where the store stands.
+    #[must_use]
+    pub fn positions(&self) -> Positions {
+        Positions {
+            head: self.tail.lsn,
+            durable: self.durable,
+            committed: self.committed,
+            checkpoint: self.superblock.checkpoint,
+            extent_bound: self.superblock.extent_bound,
+            retained_from: (!self.is_blank()).then_some(self.retained.lsn),
+        }
+    }
+
+    /// The last entry and its epoch; `(0, 0)` for the empty log.
+    #[must_use]
+    pub fn last(&self) -> (Lsn, Epoch) {
+        (self.tail.lsn, self.tail.epoch)
+    }
+
+    /// The lineage of the whole log, entries that are not durable included.
+    #[must_use]
+    pub fn lineage(&self) -> &Lineage {
+        &self.lineage
+    }
+
+    /// What the store has promised.
+    #[must_use]
+    pub fn promise(&self) -> Promise {
+        self.superblock.promise
+    }
+
+    /// The failure that stopped the store, if one did.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&Poisoned> {
+        self.poisoned.as_ref()
+    }
+
+    /// Why the last step of write-back failed, if it did.
+    #[must_use]
+    pub fn write_back_error(&self) -> Option<&WriteBackError> {
+        self.write_back_error.as_ref()
+    }
+
+    /// Takes what the primary says is committed, as far as this log reaches (M35); never goes
+    /// back (M06). Returns the position in force.
+    pub fn set_committed(&mut self, lsn: Lsn) -> Lsn {
+        self.committed = self.committed.max(lsn.min(self.tail.lsn));
+        self.committed
+    }
+
+    /// Changes how far write-back may go.
+    pub fn set_flush_bound(&mut self, bound: FlushBound) {
+        self.options.flush_bound = bound;
+    }
+
+    /// The disks of the store.
+    #[must_use]
+    pub fn disks(&self) -> &Disks {
+        &self.disks
+    }
+
+    /// Whether the image is unknown: a rebuild has begun and not ended.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.superblock.extent_bound == Lsn::MAX
+    }
+
+    /// The generation of the log: changes whenever what lies beyond the durable start is replaced.
+    pub(crate) fn log_generation(&self) -> u64 {
+        self.superblock.floor.generation
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), Poisoned> {
+        self.poisoned.clone().map_or(Ok(()), Err)
+    }
+
+    /// Stops the store for good (F14); the first failure is the one that is told.
+    pub(crate) fn poison(&mut self, cause: DiskError) -> Poisoned {
+        self.poisoned
+            .get_or_insert_with(|| Poisoned {
+                cause: Box::new(cause),
+            })
+            .clone()
+    }
+
+    /// Stops the store because its own durable content is not what it was.
+    pub(crate) fn poison_damaged(&mut self, damage: &Damage) -> Poisoned {
+        let name = self.disks.log.name().to_owned();
+        let source = std::io::Error::new(std::io::ErrorKind::InvalidData, damage.to_string());
+        self.poison(DiskError::new(DiskOp::Read, &name, 0, 0, &source))
+    }
+
+    /// The entry at `lsn`, if it is retained.
+    fn meta(&self, lsn: Lsn) -> Option<&Meta> {
+        let index = lsn
+            .0
+            .checked_sub(self.superblock.start.lsn.0)?
+            .checked_sub(1)?;
+        self.metas.get(index as usize)
+    }
+
+    /// The point after entry `lsn`, if that is retained or the start itself.
+    fn point_after(&self, lsn: Lsn) -> Option<LogStart> {
+        if lsn == self.superblock.start.lsn {
+            return Some(self.superblock.start);
+        }
+        self.meta(lsn).map(|meta| LogStart {
+            lsn,
+            epoch: meta.epoch,
+            position: meta.end(),
+            chain: meta.checksum,
+        })
+    }
+
+    fn assert_ordered(&self) {
+        let positions = self.positions();
+        assert!(
+            positions.are_ordered(),
+            "positions out of order: {positions}"
+        );
+    }
+}

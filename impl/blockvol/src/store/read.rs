@@ -1,0 +1,286 @@
+//! Reading blocks and entries: planned under the owner's lock, carried out without it, and
+//! confirmed afterwards, as the log may be recycled or cut meanwhile.
+//!
+//! Bytes that come from the log are verified before they are served or shipped (F21).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use holdfast_types::{BLOCK_SIZE, BlockRange, LogEntry, Lsn};
+
+use super::Store;
+use crate::disk::{Disk, DiskError};
+use crate::error::{CursorError, Damage, ReadError};
+use crate::image::range_bytes;
+use crate::index::Source;
+use crate::log::header::{HEADER_BYTES, Header, checksum_of};
+use crate::log::ring::Ring;
+use crate::log::scan::Meta;
+use crate::positions::ReadPoint;
+
+/// Entries of one cursor step at most.
+const ENTRIES_MAX: usize = 4096;
+
+#[derive(Debug)]
+enum From {
+    Memory(Bytes),
+    Log { lsn: Lsn, position: u64, crc: u32 },
+    Zero,
+    Extent { offset: u64 },
+}
+
+#[derive(Debug)]
+struct Piece {
+    at: usize,
+    len: usize,
+    from: From,
+}
+
+/// What a plan relied on: bytes of the log from a position on, in one generation.
+#[derive(Clone, Copy, Debug)]
+struct Reliance {
+    oldest: u64,
+    generation: u64,
+}
+
+/// Where the blocks of a range are to be read.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct ReadPlan {
+    ring: Ring,
+    extent: Arc<dyn Disk>,
+    pieces: Vec<Piece>,
+    reliance: Reliance,
+    point: ReadPoint,
+}
+
+impl ReadPlan {
+    /// Fills the buffer.
+    pub(crate) fn run(&self, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
+        for piece in &self.pieces {
+            let out = &mut buf[piece.at..piece.at + piece.len];
+            match &piece.from {
+                From::Memory(bytes) => out.copy_from_slice(bytes),
+                From::Zero => out.fill(0),
+                From::Extent { offset } => self.extent.read_at(*offset, out)?,
+                From::Log { lsn, position, crc } => {
+                    self.ring.read(*position, out)?;
+                    if crc32c::crc32c(out) != *crc {
+                        return Err(ReadError::Damaged(Damage::LogPayload {
+                            lsn: *lsn,
+                            at: self.ring.place(*position),
+                        }));
+                    }
+                }
+            }
+        }
+        Ok(self.point)
+    }
+}
+
+/// The entries after a position, and where their payloads are.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct EntriesPlan {
+    ring: Ring,
+    entries: Vec<(Lsn, Meta, Option<Bytes>)>,
+    reliance: Reliance,
+}
+
+impl EntriesPlan {
+    /// Reads them.
+    pub(crate) fn run(&self) -> Result<Vec<LogEntry<Bytes>>, CursorError> {
+        let mut entries = Vec::with_capacity(self.entries.len());
+        for (lsn, meta, recent) in &self.entries {
+            entries.push(LogEntry {
+                lsn: *lsn,
+                epoch: meta.epoch,
+                kind: meta.kind,
+                range: meta.range,
+                payload: load_payload::<CursorError>(&self.ring, *lsn, meta, recent.as_ref())?,
+            });
+        }
+        Ok(entries)
+    }
+}
+
+/// The verified payload of an entry, from memory or from the ring.
+pub(crate) fn load_payload<E>(
+    ring: &Ring,
+    lsn: Lsn,
+    meta: &Meta,
+    recent: Option<&Bytes>,
+) -> Result<Bytes, E>
+where
+    E: std::convert::From<DiskError> + std::convert::From<Damage>,
+{
+    if let Some(payload) = recent {
+        return Ok(payload.clone());
+    }
+    if meta.payload_len() == 0 {
+        return Ok(Bytes::new());
+    }
+    let mut stored = vec![0; HEADER_BYTES + meta.payload_len() as usize];
+    ring.read(meta.position, &mut stored)?;
+    let whole = checksum_of(&stored) == meta.checksum
+        && Header::decode(&stored)
+            .is_ok_and(|header| crc32c::crc32c(&stored[HEADER_BYTES..]) == header.payload_crc);
+    if !whole {
+        return Err(Damage::LogPayload {
+            lsn,
+            at: ring.place(meta.position),
+        }
+        .into());
+    }
+    Ok(Bytes::from(stored).slice(HEADER_BYTES..))
+}
+
+impl Store {
+    /// Plans a read of whole blocks.
+    pub(crate) fn plan_read(
+        &self,
+        range: BlockRange,
+        buf_len: usize,
+    ) -> Result<ReadPlan, ReadError> {
+        let blocks = self.superblock.blocks;
+        if !range.is_within(blocks) {
+            return Err(ReadError::OutOfBounds { range, blocks });
+        }
+        if buf_len as u64 != range_bytes(range) {
+            return Err(ReadError::BufferSize {
+                expected: range_bytes(range),
+                found: buf_len as u64,
+            });
+        }
+        if self.is_blank() {
+            return Err(ReadError::Untrusted);
+        }
+        let mut oldest = u64::MAX;
+        let mut newest = None;
+        let mut pieces = Vec::new();
+        for found in self.index.lookup(range) {
+            newest = newest.max(found.newest.map(|(lsn, _)| lsn));
+            let from = self.piece_source(found.range, found.newest);
+            if let From::Log { position, .. } = from {
+                oldest = oldest.min(position);
+            }
+            pieces.push(Piece {
+                at: (found.range.start() - range.start()) as usize * BLOCK_SIZE,
+                len: range_bytes(found.range) as usize,
+                from,
+            });
+        }
+        Ok(ReadPlan {
+            ring: self.ring.clone(),
+            extent: Arc::clone(&self.disks.extent),
+            pieces,
+            reliance: self.reliance(oldest),
+            point: ReadPoint { newest },
+        })
+    }
+
+    fn piece_source(&self, range: BlockRange, newest: Option<(Lsn, Source)>) -> From {
+        let (lsn, source) = match newest {
+            Some(newest) => newest,
+            None => {
+                return From::Extent {
+                    offset: range.start() * BLOCK_SIZE as u64,
+                };
+            }
+        };
+        match source {
+            Source::Zero => From::Zero,
+            Source::Log { position, crc } => match self.recent_block(lsn, position) {
+                Some(bytes) => From::Memory(bytes),
+                None => From::Log { lsn, position, crc },
+            },
+        }
+    }
+
+    fn recent_block(&self, lsn: Lsn, position: u64) -> Option<Bytes> {
+        let payload = self.recent.get(lsn)?;
+        let begin = self.meta(lsn)?.block_position(0);
+        let at = (position - begin) as usize;
+        Some(payload.slice(at..at + BLOCK_SIZE))
+    }
+
+    fn reliance(&self, oldest: u64) -> Reliance {
+        Reliance {
+            oldest,
+            generation: self.log_generation(),
+        }
+    }
+
+    fn still_holds(&self, reliance: Reliance) -> bool {
+        reliance.generation == self.log_generation()
+            && reliance.oldest >= self.superblock.start.position
+    }
+
+    /// Whether what the plan read was there until now; else it must be planned anew.
+    pub(crate) fn read_holds(&self, plan: &ReadPlan) -> bool {
+        self.still_holds(plan.reliance)
+    }
+
+    /// Whether what the plan read was there until now; else it must be planned anew.
+    pub(crate) fn entries_hold(&self, plan: &EntriesPlan) -> bool {
+        self.still_holds(plan.reliance)
+    }
+
+    /// Reads whole blocks: the log first, then the extent.
+    ///
+    /// # Errors
+    /// Any of [`ReadError`]; the buffer's content is unspecified then.
+    pub fn read(&self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
+        self.plan_read(range, buf.len())?.run(buf)
+    }
+
+    /// Plans to read entries after a position: at least one if there is one, otherwise no more
+    /// than `max_bytes` of payload.
+    pub(crate) fn plan_entries(
+        &self,
+        after: Lsn,
+        max_bytes: u64,
+    ) -> Result<EntriesPlan, CursorError> {
+        let head = self.tail.lsn;
+        if after > head {
+            return Err(CursorError::BeyondHead { after, head });
+        }
+        if self.is_blank() || after < self.retained.lsn {
+            return Err(CursorError::Recycled {
+                after,
+                retained_from: self.positions().retained_from,
+            });
+        }
+        let mut entries = Vec::new();
+        let mut bytes = 0;
+        let mut lsn = after;
+        while lsn < head && entries.len() < ENTRIES_MAX {
+            lsn = lsn.next();
+            let Some(meta) = self.meta(lsn).copied() else {
+                unreachable!("entry {lsn} is not retained, though beyond the start");
+            };
+            bytes += meta.payload_len();
+            if bytes > max_bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push((lsn, meta, self.recent.get(lsn).cloned()));
+        }
+        let oldest = entries
+            .first()
+            .map_or(u64::MAX, |(_, meta, _)| meta.position);
+        Ok(EntriesPlan {
+            ring: self.ring.clone(),
+            entries,
+            reliance: self.reliance(oldest),
+        })
+    }
+
+    /// The entries after a position: at least one if there is one, otherwise no more than
+    /// `max_bytes` of payload.
+    ///
+    /// # Errors
+    /// Any of [`CursorError`].
+    pub fn entries(&self, after: Lsn, max_bytes: u64) -> Result<Vec<LogEntry<Bytes>>, CursorError> {
+        self.plan_entries(after, max_bytes)?.run()
+    }
+}

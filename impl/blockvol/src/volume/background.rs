@@ -1,0 +1,281 @@
+//! The volume's own threads: write-back, and syncs that nobody waits for.
+//!
+//! Write-back begins when enough can be written back, when someone waits for room in the log, or
+//! when something has been waiting for `writeback_idle`. It is woken by positions, never by writes
+//! alone (F23), and an idle volume's threads sleep without a timer.
+
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use holdfast_types::Lsn;
+
+use super::{Shared, State, Volume};
+use crate::disk::DiskError;
+use crate::error::{Poisoned, WriteBackError};
+use crate::store::{MetaStep, Store};
+
+/// What the write-back thread is doing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Rest {
+    /// Working, or about to look for work.
+    #[default]
+    Awake,
+    /// Waiting for more to write back, or for the idle time to pass.
+    Dozing,
+    /// Nothing can be written back.
+    Asleep,
+}
+
+/// The state of write-back, under the volume's lock.
+#[derive(Debug, Default)]
+pub(super) struct Writer {
+    rest: Rest,
+    /// Someone wants a step now, however little it does.
+    kicked: bool,
+    /// How many wait for room in the log.
+    waiting_for_room: usize,
+}
+
+/// Stops and joins the threads when the last handle is dropped.
+#[derive(Debug)]
+pub(super) struct Threads {
+    shared: Arc<Shared>,
+    handles: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    pub(super) fn start(shared: &Arc<Shared>) -> Self {
+        let mut handles = Vec::new();
+        if shared.options.background {
+            let writer = Arc::clone(shared);
+            let syncer = Arc::clone(shared);
+            let named = |name: &str| thread::Builder::new().name(name.to_owned());
+            let started = [
+                named("write-back").spawn(move || writer.write_back_thread()),
+                named("log-sync").spawn(move || syncer.sync_thread()),
+            ];
+            // A process that cannot start two threads cannot serve; the volume then goes by what
+            // its callers do themselves, as without background threads.
+            handles.extend(started.into_iter().flatten());
+        }
+        Self {
+            shared: Arc::clone(shared),
+            handles: Mutex::new(handles),
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.stopping = true;
+        }
+        self.shared.write_back_work.notify_all();
+        self.shared.sync_work.notify_all();
+        let Ok(mut handles) = self.handles.lock() else {
+            return;
+        };
+        for handle in handles.drain(..) {
+            // The last handle may be dropped by a listener, in one of these very threads.
+            if handle.thread().id() != thread::current().id() {
+                let _ = handle.join();
+            }
+        }
+    }
+}
+
+impl Volume {
+    /// One step of write-back; whether it did anything. The background thread calls it; tests and
+    /// owners without one call it themselves.
+    ///
+    /// # Errors
+    /// What stopped it; the log keeps what was not written back.
+    pub fn write_back(&self) -> Result<bool, WriteBackError> {
+        self.shared.write_back()
+    }
+
+    /// Waits until write-back may have made room; `false` when it is no use to wait.
+    pub(super) fn wait_for_room(&self, until: Instant) -> bool {
+        let shared = &self.shared;
+        if !shared.options.background {
+            return matches!(shared.write_back(), Ok(true));
+        }
+        let mut state = shared.lock();
+        if state.store.poisoned().is_some() {
+            return true; // the append tells why
+        }
+        let now = Instant::now();
+        let Some(left) = until.checked_duration_since(now).filter(|d| !d.is_zero()) else {
+            return false;
+        };
+        state.writer.waiting_for_room += 1;
+        state.writer.kicked = true;
+        shared.write_back_work.notify_one();
+        let (mut state, _) = shared
+            .progress
+            .wait_timeout(state, left)
+            .expect("an invariant of the store broke");
+        state.writer.waiting_for_room -= 1;
+        true
+    }
+}
+
+impl Shared {
+    /// Write-back threshold in bytes.
+    fn enough(&self) -> u64 {
+        let eighth = self.identity.log_bytes / 8;
+        self.options
+            .writeback_bytes
+            .unwrap_or_else(|| eighth.min(64 << 20))
+    }
+
+    /// Wakes write-back when positions gave it something to do.
+    pub(super) fn wake_writer(&self, state: &mut State) {
+        let bytes = state.store.flushable_bytes();
+        let wake = match state.writer.rest {
+            Rest::Awake => false,
+            Rest::Dozing => bytes >= self.enough() || state.writer.waiting_for_room > 0,
+            Rest::Asleep => bytes > 0 || state.writer.waiting_for_room > 0,
+        };
+        if state.writer.waiting_for_room > 0 {
+            state.writer.kicked = true;
+        }
+        if wake {
+            self.write_back_work.notify_one();
+        }
+    }
+
+    /// Wakes write-back when space may be freed and someone waits for it.
+    pub(super) fn wake_for_waiters(&self, state: &mut State) {
+        if state.writer.waiting_for_room > 0 {
+            state.writer.kicked = true;
+            self.write_back_work.notify_one();
+        }
+    }
+
+    /// Asks for a step of write-back now.
+    pub(super) fn kick_writer(&self) {
+        self.lock().writer.kicked = true;
+        self.write_back_work.notify_one();
+    }
+
+    fn write_back_thread(&self) {
+        while self.wait_for_work() {
+            match self.write_back() {
+                Ok(_) => {}
+                Err(WriteBackError::Disk(_)) => self.pause(self.options.writeback_idle),
+                // Nothing more can be done until the volume is opened anew.
+                Err(WriteBackError::Damaged(_) | WriteBackError::Poisoned(_)) => return,
+            }
+        }
+    }
+
+    /// Returns when there is something to write back, or `false` when the volume ends.
+    fn wait_for_work(&self) -> bool {
+        let mut state = self.lock();
+        let mut dozed = false;
+        loop {
+            if state.stopping || state.store.poisoned().is_some() {
+                return false;
+            }
+            let bytes = state.store.flushable_bytes();
+            if std::mem::take(&mut state.writer.kicked)
+                || bytes >= self.enough()
+                || (dozed && bytes > 0)
+            {
+                state.writer.rest = Rest::Awake;
+                return true;
+            }
+            if bytes > 0 {
+                state.writer.rest = Rest::Dozing;
+                let (woken, timeout) = self
+                    .write_back_work
+                    .wait_timeout(state, self.options.writeback_idle)
+                    .expect("an invariant of the store broke");
+                state = woken;
+                dozed = timeout.timed_out();
+            } else {
+                state.writer.rest = Rest::Asleep;
+                state = self
+                    .write_back_work
+                    .wait(state)
+                    .expect("an invariant of the store broke");
+                dozed = false;
+            }
+        }
+    }
+
+    /// After the extent refused a write: the cause may go away (F22).
+    fn pause(&self, time: Duration) {
+        let mut state = self.lock();
+        let until = Instant::now() + time.max(Duration::from_millis(10));
+        while !state.stopping {
+            let Some(left) = until.checked_duration_since(Instant::now()) else {
+                break;
+            };
+            let (woken, _) = self
+                .write_back_work
+                .wait_timeout(state, left)
+                .expect("an invariant of the store broke");
+            state = woken;
+        }
+        // Those who wait for room look again at what went wrong.
+        state.writer.kicked = state.writer.waiting_for_room > 0;
+    }
+
+    fn sync_thread(&self) {
+        loop {
+            let mut state = self.lock();
+            while !state.stopping && !sync_is_wanted(&state) {
+                state = self
+                    .sync_work
+                    .wait(state)
+                    .expect("an invariant of the store broke");
+            }
+            let wanted = state.sync_wanted;
+            if state.stopping || state.store.poisoned().is_some() {
+                return;
+            }
+            drop(state);
+            // Failures poison the volume, and a cut means that nobody wants it any more.
+            if self.sync_to(wanted).is_err() {
+                self.lock().sync_wanted = Lsn::ZERO;
+            }
+        }
+    }
+
+    pub(super) fn write_back(&self) -> Result<bool, WriteBackError> {
+        let _flush = self.flush_lock();
+        let Some(flush) = self.with_store(Store::begin_flush)? else {
+            return Ok(self.meta_step(Store::begin_reclaim, Store::finish_meta)?);
+        };
+        self.meta_step(|store| store.begin_bound(&flush), Store::finish_meta)?;
+        let result = flush.run();
+        self.with_store(|store| store.finish_run(result))?;
+        let _meta = self.meta_lock();
+        let step = self.with_store(|store| store.begin_checkpoint(&flush))?;
+        let result = step.run();
+        self.with_store(|store| store.finish_checkpoint(flush, step, result))?;
+        Ok(true)
+    }
+
+    /// A superblock write with the core's lock released while the disk works.
+    fn meta_step(
+        &self,
+        begin: impl FnOnce(&mut Store) -> Result<Option<MetaStep>, Poisoned>,
+        finish: impl FnOnce(&mut Store, MetaStep, Result<(), DiskError>) -> Result<(), Poisoned>,
+    ) -> Result<bool, Poisoned> {
+        let _meta = self.meta_lock();
+        let Some(step) = self.with_store(begin)? else {
+            return Ok(false);
+        };
+        let result = step.run();
+        self.with_store(|store| finish(store, step, result))?;
+        Ok(true)
+    }
+}
+
+fn sync_is_wanted(state: &State) -> bool {
+    state.store.poisoned().is_some() || state.sync_wanted > state.store.positions().durable
+}

@@ -1,0 +1,290 @@
+//! Base images: copied from a live volume, installed into another.
+//!
+//! The source is fuzzy: the extent is copied while write-back goes on. Replay starts at the split,
+//! which is the checkpoint when the copy began, with the log pinned from there; the extent bound
+//! when the copy has ended says how far replay must go before the copy is exact (T17, F31, F32).
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use holdfast_types::{BLOCK_SIZE, BlockRange, Lineage, Lsn};
+
+use super::{RetentionPin, Shared, Volume};
+use crate::error::BaseError;
+use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
+use crate::positions::Positions;
+use crate::store::check_manifest;
+
+/// The live image being copied while it is written. Dropping it releases the log it pins.
+#[derive(Debug)]
+pub struct BaseSource {
+    shared: Arc<Shared>,
+    pin: RetentionPin,
+    split: Lsn,
+    lineage: Lineage,
+    digests: Mutex<Vec<Option<ChunkDigest>>>,
+}
+
+/// A base being installed. The store is untrusted, durably, from the making of this to a
+/// successful [`BaseInstall::finish`]; dropping it leaves the store so.
+#[derive(Debug)]
+pub struct BaseInstall {
+    shared: Arc<Shared>,
+    install: u64,
+    digests: Mutex<Vec<Option<ChunkDigest>>>,
+}
+
+impl Shared {
+    fn chunk(&self, index: u64) -> Result<BlockRange, BaseError> {
+        let blocks = self.identity.blocks;
+        chunk_range(index, blocks).ok_or(BaseError::NoSuchChunk {
+            index,
+            count: chunk_count(blocks),
+        })
+    }
+
+    fn read_chunk(&self, range: BlockRange) -> Result<Vec<u8>, BaseError> {
+        let extent = Arc::clone(&self.lock().store.disks().extent);
+        let mut data = vec![0; range_bytes(range) as usize];
+        extent.read_at(range.start() * BLOCK_SIZE as u64, &mut data)?;
+        Ok(data)
+    }
+}
+
+fn no_digests(shared: &Shared) -> Mutex<Vec<Option<ChunkDigest>>> {
+    Mutex::new(vec![None; chunk_count(shared.identity.blocks) as usize])
+}
+
+fn note(digests: &Mutex<Vec<Option<ChunkDigest>>>, index: u64, digest: ChunkDigest) {
+    let mut digests = digests
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    digests[index as usize] = Some(digest);
+}
+
+fn whole(digests: &Mutex<Vec<Option<ChunkDigest>>>) -> Result<ImageDigest, BaseError> {
+    let digests = digests
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(index) = digests.iter().position(Option::is_none) {
+        return Err(BaseError::MissingChunk {
+            index: index as u64,
+        });
+    }
+    Ok(ImageDigest::of(digests.iter().flatten().copied()))
+}
+
+impl Volume {
+    /// Begins to copy the live image: the split is the present checkpoint, and the log after it
+    /// is pinned, up to `pin_bytes` of it.
+    ///
+    /// # Errors
+    /// When this store's own image is not trusted (M30), or the log after the split is larger
+    /// than the pin may hold.
+    pub fn begin_base(&self, pin_bytes: u64) -> Result<BaseSource, BaseError> {
+        let mut state = self.shared.lock();
+        state.store.check_poison()?;
+        let positions = state.store.positions();
+        if !positions.is_trusted() {
+            return Err(BaseError::SourceUntrusted);
+        }
+        let split = positions.checkpoint;
+        let id = state.store.pin(split, pin_bytes)?;
+        let mut lineage = state.store.lineage().clone();
+        lineage.truncate_to(split);
+        drop(state);
+        Ok(BaseSource {
+            pin: RetentionPin::new(&self.shared, id, split),
+            digests: no_digests(&self.shared),
+            shared: Arc::clone(&self.shared),
+            split,
+            lineage,
+        })
+    }
+
+    /// Begins to replace the image: durably untrusted, log emptied, positions at 0, before it
+    /// returns; until the end nothing can be read or appended. Pins are revoked.
+    ///
+    /// # Errors
+    /// When another install is under way, or the volume is, or becomes, poisoned.
+    pub fn begin_install(&self) -> Result<BaseInstall, BaseError> {
+        let _flush = self.shared.flush_lock();
+        let _meta = self.shared.meta_lock();
+        let install = self.shared.with_state(|state| {
+            if state.installing {
+                return Err(BaseError::InstallUnderWay);
+            }
+            let install = state.store.begin_install()?;
+            state.installing = true;
+            Ok(install)
+        })?;
+        Ok(BaseInstall {
+            digests: no_digests(&self.shared),
+            shared: Arc::clone(&self.shared),
+            install,
+        })
+    }
+}
+
+impl BaseSource {
+    /// The position from which the tail is replayed onto the copy.
+    #[must_use]
+    pub fn split(&self) -> Lsn {
+        self.split
+    }
+
+    /// How many chunks the image has.
+    #[must_use]
+    pub fn chunk_count(&self) -> u64 {
+        chunk_count(self.shared.identity.blocks)
+    }
+
+    /// Reads a chunk as it is now, with the digest of what was read. Chunks may be read in any
+    /// order and by several threads; if one is read again, the last reading is the one to send.
+    ///
+    /// # Errors
+    /// When there is no such chunk, the pin was revoked, or the disk refuses.
+    pub fn read(&self, index: u64) -> Result<(Bytes, ChunkDigest), BaseError> {
+        let range = self.shared.chunk(index)?;
+        self.pin.check()?;
+        let data = self.shared.read_chunk(range)?;
+        let digest = ChunkDigest::of(&data);
+        note(&self.digests, index, digest);
+        Ok((Bytes::from(data), digest))
+    }
+
+    /// The manifest, once every chunk was read; the pin lives on for the tail. The extent bound is
+    /// taken now, after the last chunk: nothing that was read can be beyond it.
+    ///
+    /// # Errors
+    /// When a chunk was not read, or the pin was revoked meanwhile.
+    pub fn finish(self) -> Result<(BaseManifest, RetentionPin), BaseError> {
+        let digest = whole(&self.digests)?;
+        self.pin.check()?;
+        let state = self.shared.lock();
+        state.store.check_poison()?;
+        let extent_bound = state.store.positions().extent_bound;
+        drop(state);
+        let manifest = BaseManifest {
+            volume: self.shared.identity.volume,
+            blocks: self.shared.identity.blocks,
+            base_lsn: self.split,
+            extent_bound,
+            lineage: self.lineage,
+            digest,
+        };
+        Ok((manifest, self.pin))
+    }
+}
+
+impl BaseInstall {
+    /// How many chunks the image has.
+    #[must_use]
+    pub fn chunk_count(&self) -> u64 {
+        chunk_count(self.shared.identity.blocks)
+    }
+
+    /// The digest of what the extent holds in a chunk at present: a source need not send a chunk
+    /// whose digest is the same (partial rebuild).
+    ///
+    /// # Errors
+    /// When there is no such chunk, the install has ended, or the disk refuses.
+    pub fn present_digest(&self, index: u64) -> Result<ChunkDigest, BaseError> {
+        let range = self.shared.chunk(index)?;
+        self.check()?;
+        Ok(ChunkDigest::of(&self.shared.read_chunk(range)?))
+    }
+
+    /// Keeps the present content of a chunk as that of the new base, if it has this digest.
+    ///
+    /// # Errors
+    /// When the content is another, or as [`BaseInstall::present_digest`].
+    pub fn keep(&self, index: u64, digest: ChunkDigest) -> Result<(), BaseError> {
+        let found = self.present_digest(index)?;
+        if found != digest {
+            return Err(BaseError::ChunkDigest {
+                index,
+                expected: digest,
+                found,
+            });
+        }
+        note(&self.digests, index, digest);
+        Ok(())
+    }
+
+    /// Verifies a chunk and writes it. Chunks come in any order; if one comes again, the last one
+    /// counts.
+    ///
+    /// # Errors
+    /// When it is not of its size or digest (nothing was written then), the install has ended, or
+    /// the disk refuses.
+    pub fn install(&self, index: u64, data: &[u8], digest: ChunkDigest) -> Result<(), BaseError> {
+        let range = self.shared.chunk(index)?;
+        if data.len() as u64 != range_bytes(range) {
+            return Err(BaseError::ChunkSize {
+                index,
+                expected: range_bytes(range),
+                found: data.len() as u64,
+            });
+        }
+        let found = ChunkDigest::of(data);
+        if found != digest {
+            return Err(BaseError::ChunkDigest {
+                index,
+                expected: digest,
+                found,
+            });
+        }
+        self.check()?;
+        let extent = Arc::clone(&self.shared.lock().store.disks().extent);
+        let offset = range.start() * BLOCK_SIZE as u64;
+        if data.iter().all(|byte| *byte == 0) {
+            extent.punch(offset, data.len() as u64)?;
+        } else {
+            extent.write_at(offset, data)?;
+        }
+        note(&self.digests, index, digest);
+        Ok(())
+    }
+
+    /// Checks the manifest against what was installed, makes the image durable, and switches the
+    /// store to the new base in one durable step: an empty log that begins at `base_lsn + 1`. The
+    /// base is trusted once the log has been replayed, durably, to the manifest's extent bound.
+    ///
+    /// # Errors
+    /// When the manifest is not this image's, or the disk refuses: the store stays untrusted.
+    pub fn finish(self, manifest: &BaseManifest) -> Result<Positions, BaseError> {
+        let extent = {
+            let state = self.shared.lock();
+            state.store.check_install(self.install)?;
+            check_manifest(state.store.superblock(), manifest)?;
+            Arc::clone(&state.store.disks().extent)
+        };
+        let found = whole(&self.digests)?;
+        if found != manifest.digest {
+            return Err(BaseError::ImageDigest {
+                expected: manifest.digest,
+                found,
+            });
+        }
+        if let Err(error) = extent.sync() {
+            return Err(self.shared.with_store(|store| store.poison(error)).into());
+        }
+        let _flush = self.shared.flush_lock();
+        let _meta = self.shared.meta_lock();
+        self.shared
+            .with_store(|store| store.finish_install(self.install, manifest))
+    }
+
+    fn check(&self) -> Result<(), BaseError> {
+        self.shared.lock().store.check_install(self.install)
+    }
+}
+
+impl Drop for BaseInstall {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.shared.state.lock() {
+            state.installing = false;
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! One sync for everyone who waits for one.
+//!
+//! Whoever asks while none is under way runs the sync in its own thread; whoever asks meanwhile
+//! waits, and shares the next one. No timer: an idle volume syncs at once, a busy one forms
+//! groups as large as the disk is slow.
+
+use std::sync::atomic::Ordering;
+
+use holdfast_types::Lsn;
+
+use super::{Shared, Volume};
+use crate::error::SyncError;
+use crate::log::scan::UNSYNCED_BYTES_MAX;
+
+impl Volume {
+    /// Blocks until the head of this moment is durable; returns the durable position.
+    ///
+    /// # Errors
+    /// When the volume is, or becomes, poisoned, or the entry is cut meanwhile.
+    pub fn sync(&self) -> Result<Lsn, SyncError> {
+        let head = self.shared.lock().store.positions().head;
+        self.shared.sync_to(head)
+    }
+
+    /// Blocks until `lsn` is durable; returns the durable position, which may be beyond it.
+    ///
+    /// # Errors
+    /// When `lsn` is beyond the head, or is cut meanwhile, or the volume is, or becomes, poisoned.
+    pub fn sync_to(&self, lsn: Lsn) -> Result<Lsn, SyncError> {
+        self.shared.sync_to(lsn)
+    }
+
+    /// Asks the sync thread to make the present head durable, and returns at once; a subscription
+    /// tells when it is. Without background threads this has no effect.
+    pub fn request_sync(&self) {
+        let mut state = self.shared.lock();
+        state.sync_wanted = state.store.positions().head;
+        self.shared.sync_work.notify_one();
+    }
+
+    /// Starts a sync before the unsynced part of the log reaches its bound, so that appends need
+    /// not wait there.
+    pub(super) fn sync_early(&self) {
+        if self.shared.unsynced_hint.load(Ordering::Relaxed) > UNSYNCED_BYTES_MAX / 2 {
+            self.request_sync();
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn sync_to(&self, lsn: Lsn) -> Result<Lsn, SyncError> {
+        let mut state = self.lock();
+        let head = state.store.positions().head;
+        if lsn > head {
+            return Err(SyncError::BeyondHead { asked: lsn, head });
+        }
+        let generation = state.store.log_generation();
+        loop {
+            state.store.check_poison()?;
+            let durable = state.store.positions().durable;
+            if state.store.log_generation() != generation && durable < lsn {
+                return Err(SyncError::Cut { asked: lsn });
+            }
+            if durable >= lsn {
+                return Ok(durable);
+            }
+            if state.syncing {
+                state = self
+                    .progress
+                    .wait(state)
+                    .expect("an invariant of the store broke");
+                continue;
+            }
+            let step = state.store.begin_sync()?;
+            state.syncing = true;
+            drop(state);
+            let result = step.run();
+            self.finish_group(&step, result)?;
+            state = self.lock();
+        }
+    }
+
+    fn finish_group(
+        &self,
+        step: &crate::store::SyncStep,
+        result: Result<(), crate::disk::DiskError>,
+    ) -> Result<(), SyncError> {
+        self.with_state(|state| {
+            state.syncing = false;
+            state.store.finish_sync(step, result)
+        })?;
+        Ok(())
+    }
+}
