@@ -165,7 +165,7 @@ impl RebuildSource {
     }
 
     /// What to do next.
-    pub fn next(&mut self) -> SourceStep {
+    pub fn step(&mut self) -> SourceStep {
         match self.state {
             State::Due => {
                 self.state = State::Announced;

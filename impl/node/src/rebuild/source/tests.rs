@@ -53,10 +53,10 @@ fn manifest() -> Manifest {
 fn started() -> RebuildSource {
     let mut source = RebuildSource::new(identity(), begin(), STALL, NOW);
     assert_eq!(
-        source.next(),
+        source.step(),
         SourceStep::Send(Message::RebuildBegin(begin()))
     );
-    assert_eq!(source.next(), SourceStep::Wait, "not before it is ready");
+    assert_eq!(source.step(), SourceStep::Wait, "not before it is ready");
     let ready = source.receive(NOW, &frame(Message::RebuildReady));
     assert_eq!(ready, Ok(SourceEvidence::Ready));
     source
@@ -71,7 +71,7 @@ fn chunk_bytes(index: u64) -> Bytes {
 /// Sends whatever the window allows.
 fn send_window(source: &mut RebuildSource) -> Vec<Message> {
     let mut sent = Vec::new();
-    while let SourceStep::Read { index } = source.next() {
+    while let SourceStep::Read { index } = source.step() {
         sent.push(source.chunk(index, chunk_bytes(index), [1; 32]).unwrap());
     }
     sent
@@ -82,7 +82,7 @@ fn a_whole_base_goes_over_in_order_within_the_window_and_ends_with_its_manifest(
     let mut source = started();
     let mut target = RebuildTarget::new(begin(), BLOCKS).unwrap();
     let (mut chunks, mut zeroes) = (0, 0);
-    while source.next() != SourceStep::Finish {
+    while source.step() != SourceStep::Finish {
         let sent = send_window(&mut source);
         assert!(!sent.is_empty() && sent.len() as u64 <= WINDOW_CHUNKS);
         for message in sent {
@@ -133,9 +133,11 @@ fn m19_a_transfer_does_not_end_before_every_chunk_is_installed() {
 fn a_chunk_that_is_repeated_left_out_or_cut_short_is_refused() {
     let mut source = started();
     let sent = send_window(&mut source);
-    let chunk = |n: usize| match &sent[n] {
-        Message::RebuildChunk(chunk) => chunk.clone(),
-        other => panic!("only chunks are due: {other:?}"),
+    let chunk = |n: usize| {
+        let Message::RebuildChunk(chunk) = &sent[n] else {
+            panic!("only chunks are due");
+        };
+        chunk.clone()
     };
     let mut target = RebuildTarget::new(begin(), BLOCKS).unwrap();
     target.chunk(&chunk(0)).unwrap();
@@ -157,7 +159,7 @@ fn a_chunk_that_is_repeated_left_out_or_cut_short_is_refused() {
 #[test]
 fn t17_a_replica_that_switched_to_another_base_is_not_believed() {
     let mut source = started();
-    while source.next() != SourceStep::Finish {
+    while source.step() != SourceStep::Finish {
         send_window(&mut source);
         let next_block = source.sent_blocks;
         let progress = Message::RebuildProgress { next_block };
@@ -177,7 +179,7 @@ fn t17_a_replica_that_switched_to_another_base_is_not_believed() {
 #[test]
 fn f49_a_ready_of_another_session_starts_nothing() {
     let mut source = RebuildSource::new(identity(), begin(), STALL, NOW);
-    source.next();
+    source.step();
     let stale = Frame {
         session: SessionId(2),
         ..frame(Message::RebuildReady)
@@ -186,7 +188,7 @@ fn f49_a_ready_of_another_session_starts_nothing() {
         source.receive(NOW, &stale),
         Err(SourceError::Foreign { .. })
     ));
-    assert_eq!(source.next(), SourceStep::Wait);
+    assert_eq!(source.step(), SourceStep::Wait);
 }
 
 #[test]
@@ -205,7 +207,7 @@ fn a_manifest_of_another_plan_is_refused() {
     };
     let mut target = RebuildTarget::new(plan, 1).unwrap();
     let mut source = RebuildSource::new(identity(), plan, STALL, NOW);
-    source.next();
+    source.step();
     source.receive(NOW, &frame(Message::RebuildReady)).unwrap();
     let message = source.chunk(0, Bytes::from(vec![0; BLOCK_SIZE]), [0; 32]);
     let Ok(Message::RebuildChunk(chunk)) = message else {
