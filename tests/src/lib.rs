@@ -1,1 +1,28 @@
-//! (placeholder)
+//! The whole system under test: real processes of the real binary, real NBD clients, faults.
+//!
+//! This crate holds what such tests stand on; the tests are in `tests/`. Three rules:
+//!
+//! - **Nothing is skipped.** A binary or tool that is missing fails the test, and the message says
+//!   how to get it.
+//! - **Nothing sleeps and hopes.** A test waits for a fact, with a deadline, and what it says when
+//!   the deadline passes names the fact and shows the logs ([`wait`]).
+//! - **Nothing is left behind.** Processes die with the value that holds them, directories with
+//!   the test; other processes are never touched.
+//!
+//! | part | is for |
+//! | --- | --- |
+//! | [`binary`] | finding the `holdfast` binary |
+//! | [`node`] | the configuration and life of one node |
+//! | [`process`] | starting, killing, stopping and waiting for programs |
+//! | [`ports`] | free TCP ports |
+//! | [`tools`] | qemu-io, qemu-img, nbdcopy, nbdinfo, fio |
+//! | [`content`] | disk content that shows every misplaced block |
+//! | [`wait`] | waiting for facts |
+
+pub mod binary;
+pub mod content;
+pub mod node;
+pub mod ports;
+pub mod process;
+pub mod tools;
+pub mod wait;
