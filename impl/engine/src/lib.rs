@@ -78,3 +78,6 @@ pub use session::{BudgetCheck, HandshakeOutcome, PinOutcome, Session};
 pub use status::{RegistryStatus, SenderStatus, StateCounts, VolumeStatus};
 pub use tick::Tick;
 pub use volume::Volume;
+
+#[cfg(test)]
+mod tests;
