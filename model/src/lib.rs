@@ -1,1 +1,23 @@
-//! (placeholder)
+//! The specification of Holdfast and its checker.
+//!
+//! `docs/protocol.md` and `docs/session.md` say in prose what a volume promises and how recovery
+//! keeps it. This crate says the same as a state machine that a program can exhaust, with the
+//! promises as properties and the defects that each rule prevents as mutations.
+//!
+//! - [`checking`] is the checker: exact graphs, a second opinion by stateright, mutations, traces.
+//!   It knows of no protocol.
+//! - [`session`] is the recovery session: one primary's engine, every call, every stale token.
+//!
+//! It depends on nothing of the implementation, and the implementation on nothing of it. What
+//! holds the two together is the conformance suite, which drives the engine through every edge of
+//! the graphs found here and compares [`session::View`]s.
+//!
+//! ```text
+//! holdfast-model check              # exhaust the quick instances, compare with docs/results
+//! holdfast-model mutants            # break every rule; each must be seen
+//! holdfast-model explore session    # walk the graph in a browser
+//! holdfast-model trace FILE         # read or replay a run
+//! ```
+
+pub mod checking;
+pub mod session;

@@ -1,0 +1,33 @@
+//! The checker: everything that is true of any specification of this project.
+//!
+//! A specification ([`Spec`]) is a pure value: states, named actions, guards, effects and
+//! properties. Two independent layers walk it: an exact graph of our own ([`Graph`]: every state
+//! and every edge is kept, so that depths, digests, liveness and shortest traces are exact) and a
+//! thin stateright model ([`Checked`]). They must agree on every count; a check that finds them
+//! apart fails.
+//!
+//! Nothing here knows what is being specified, and nothing here is ever truncated: there is no
+//! time-out and no bound on depth. An exploration that would not fit ends as an error, never as
+//! a smaller success.
+
+mod agreement;
+mod digest;
+mod graph;
+mod liveness;
+mod mutation;
+mod property;
+mod report;
+mod results;
+mod spec;
+mod suite;
+mod trace;
+
+pub use agreement::{Checked, Counts};
+pub use graph::{Bounds, Edge, Graph, OutOfBounds, explore, find_fall};
+pub use mutation::Mutant;
+pub use property::{Check, Kind, Property, Step, Verdict};
+pub use report::{CheckRow, MutantRow, PropertyRow, StaterightRow, findings};
+pub use results::{Drift, Published, drift, markdown, revision};
+pub use spec::{Instance, Spec, action_name, action_text};
+pub use suite::{Suite, SuiteError, suites};
+pub use trace::{Header, MAX_LINE_BYTES, MAX_STEPS, Trace, TraceError, TraceStep, read_header};

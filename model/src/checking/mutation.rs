@@ -1,0 +1,98 @@
+//! Mutations: rules switched off or replaced, one at a time, to show that the properties can
+//! fall.
+//!
+//! A mutant that survives is a defect of the properties, or its rule is not needed.
+
+use std::time::Instant;
+
+use super::report::MutantRow;
+use super::trace::{Header, Trace, TraceStep};
+use super::{Bounds, Check, Graph, OutOfBounds, Property, Spec, explore, find_fall};
+
+/// A specification with one rule broken, and what must see it.
+#[derive(Clone, Debug)]
+pub struct Mutant<S> {
+    /// Begins with the id of the failure catalogue; unique over all specifications.
+    pub id: String,
+    /// What was done to the rules.
+    pub says: String,
+    /// The property that must fall; `None`: any one of them (generated deletions of guards).
+    pub property: Option<&'static str>,
+    /// The broken specification, at the bounds of the instance that shows it.
+    pub spec: S,
+}
+
+impl<S: Spec> Mutant<S> {
+    /// Searches for a shortest trace on which the expected property falls.
+    ///
+    /// # Errors
+    /// [`OutOfBounds`] when the broken instance does not fit.
+    pub fn kill(&self) -> Result<(MutantRow, Option<Trace<S>>), OutOfBounds> {
+        let begun = Instant::now();
+        let mut watched = S::properties();
+        watched.retain(|property| match self.property {
+            Some(name) => property.name == name,
+            None => !matches!(
+                property.check,
+                Check::Sometimes(_) | Check::SometimesStep(_) | Check::Refused(_)
+            ),
+        });
+        let lasting = watched.iter().any(|property| matches!(property.check, Check::Leads { .. }));
+        let mut graph = find_fall(&self.spec, &watched, Bounds::default())?;
+        if lasting && graph.tallies.iter().all(|tally| tally.fall.is_none()) {
+            graph = explore(&self.spec, &watched, Bounds::default())?;
+            graph.judge_liveness(&watched);
+        }
+        let fallen = watched
+            .iter()
+            .zip(&graph.tallies)
+            .find_map(|(property, tally)| tally.fall.map(|fall| (property, fall)));
+        let trace = fallen.map(|(property, fall)| self.trace(&graph, property, fall));
+        let row = MutantRow {
+            id: self.id.clone(),
+            spec: S::NAME.to_owned(),
+            instance: self.spec.instance().name.to_owned(),
+            property: fallen
+                .map_or(self.property.unwrap_or("none"), |(property, _)| property.name)
+                .to_owned(),
+            depth: trace.as_ref().map_or(u64::from(graph.depth), |t| t.steps.len() as u64),
+            states: graph.states.len() as u64,
+            seconds: begun.elapsed().as_secs_f64(),
+            killed: trace.is_some(),
+            says: self.says.clone(),
+        };
+        Ok((row, trace))
+    }
+
+    fn trace(
+        &self,
+        graph: &Graph<S>,
+        property: &Property<S>,
+        (state, action): (u32, Option<u16>),
+    ) -> Trace<S> {
+        let (initial, mut actions) = graph.path_to(state);
+        actions.extend(action.map(|action| graph.actions[usize::from(action)]));
+        let header = Header {
+            holdfast_trace: Header::VERSION,
+            spec: S::NAME.to_owned(),
+            instance: self.spec.instance().name.to_owned(),
+            rules: self.id.clone(),
+            initial: graph.spec.initial()[initial].0.to_owned(),
+            falls: Some(property.name.to_owned()),
+            command: Some(format!("holdfast-model trace --mutant {}", self.id)),
+        };
+        let mut at = self.spec.initial()[initial].1;
+        let steps = actions
+            .into_iter()
+            .map(|action| {
+                let refused = self.spec.guard(&at, action).err();
+                if refused.is_none() {
+                    at = self.spec.apply(&at, action).0;
+                }
+                let refused = refused.map(|r| S::refusals()[S::refusal_index(&r)].to_owned());
+                TraceStep { action, refused }
+            })
+            .collect();
+        Trace { header, steps }
+    }
+}

@@ -1,0 +1,212 @@
+//! What a check reports: one object per instance, one per mutant, and the findings in them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+/// One property in one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PropertyRow {
+    /// Its name.
+    pub name: String,
+    /// `always`, `step`, `call`, `sometimes` or `leads`.
+    pub kind: String,
+    /// Whether it held wherever it was judged.
+    pub holds: bool,
+    /// How often it was judged.
+    pub evaluations: u64,
+    /// How often its antecedent held; for a witness, how often it was seen.
+    pub non_vacuous: u64,
+}
+
+/// The second opinion.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaterightRow {
+    /// Distinct states.
+    pub states: u64,
+    /// Transitions.
+    pub transitions: u64,
+}
+
+/// One instance, exhausted.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckRow {
+    /// The specification.
+    pub spec: String,
+    /// The instance.
+    pub instance: String,
+    /// Distinct states, initial ones included.
+    pub states: u64,
+    /// Enabled (state, action) pairs, self-loops included.
+    pub transitions: u64,
+    /// Number of steps to the farthest state.
+    pub depth: u64,
+    /// Wall-clock time of both checkers, side by side.
+    pub seconds: f64,
+    /// SHA-256 of the graph.
+    pub digest: String,
+    /// Every property; of the witnesses those that were seen here.
+    pub properties: Vec<PropertyRow>,
+    /// How often each action was enabled, by name.
+    pub actions: BTreeMap<String, u64>,
+    /// States without an enabled action.
+    pub terminal: u64,
+    /// Size of a state's code.
+    pub bytes_per_state: u64,
+    /// Refused calls, by reason.
+    pub refused: BTreeMap<String, u64>,
+    /// Witnesses that this instance does not contain (another one must).
+    pub unseen: Vec<String>,
+    /// What stateright counted.
+    pub stateright: StaterightRow,
+    /// State properties that stateright saw fall.
+    pub stateright_fallen: Vec<String>,
+}
+
+/// One mutant.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MutantRow {
+    /// Its id.
+    pub id: String,
+    /// The specification.
+    pub spec: String,
+    /// The instance in which it was run.
+    pub instance: String,
+    /// The property that fell, or should have.
+    pub property: String,
+    /// Steps of the shortest trace; of the whole graph if it survived.
+    pub depth: u64,
+    /// States that were explored.
+    pub states: u64,
+    /// Wall-clock time.
+    pub seconds: f64,
+    /// Whether the property fell.
+    pub killed: bool,
+    /// What was done to the rules.
+    pub says: String,
+}
+
+impl CheckRow {
+    /// What is wrong in this instance alone.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        let place = format!("{}/{}", self.spec, self.instance);
+        let mut findings = Vec::new();
+        for property in self.properties.iter().filter(|property| !property.holds) {
+            findings.push(format!("{place}: {} falls", property.name));
+        }
+        let ours = (self.states, self.transitions);
+        let theirs = (self.stateright.states, self.stateright.transitions);
+        if ours != theirs {
+            findings.push(format!(
+                "{place}: the checkers disagree: exact graph {ours:?}, stateright {theirs:?} \
+                 (states, transitions)"
+            ));
+        }
+        let fallen: BTreeSet<&str> = (self.properties.iter())
+            .filter(|property| property.kind == "always" && !property.holds)
+            .map(|property| property.name.as_str())
+            .collect();
+        if fallen != self.stateright_fallen.iter().map(String::as_str).collect() {
+            findings.push(format!(
+                "{place}: the checkers disagree on what falls: exact graph {fallen:?}, \
+                 stateright {:?}",
+                self.stateright_fallen
+            ));
+        }
+        findings
+    }
+}
+
+/// What is wrong in a set of instances. `whole`: they are all instances of their specification
+/// that were to be checked, so that what is vacuous or unseen in each of them was never shown.
+#[must_use]
+pub fn findings(rows: &[CheckRow], whole: bool) -> Vec<String> {
+    let mut findings: Vec<String> = rows.iter().flat_map(CheckRow::findings).collect();
+    if !whole {
+        return findings;
+    }
+    let mut shown: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for row in rows {
+        for property in &row.properties {
+            *shown.entry((&row.spec, &property.name)).or_default() += property.non_vacuous;
+        }
+        for name in &row.unseen {
+            shown.entry((&row.spec, name)).or_default();
+        }
+    }
+    for ((spec, name), times) in shown {
+        if times == 0 {
+            findings.push(format!(
+                "{spec}: {name} is VACUOUS: its antecedent holds in no instance, nothing was shown"
+            ));
+        }
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CheckRow, PropertyRow, StaterightRow, findings};
+
+    fn row(property: PropertyRow) -> CheckRow {
+        CheckRow {
+            spec: "toy".to_owned(),
+            instance: "one".to_owned(),
+            states: 3,
+            transitions: 4,
+            depth: 2,
+            seconds: 0.0,
+            digest: String::new(),
+            properties: vec![property],
+            actions: Default::default(),
+            terminal: 0,
+            bytes_per_state: 1,
+            refused: Default::default(),
+            unseen: Vec::new(),
+            stateright: StaterightRow { states: 3, transitions: 4 },
+            stateright_fallen: Vec::new(),
+        }
+    }
+
+    fn property(holds: bool, non_vacuous: u64) -> PropertyRow {
+        PropertyRow {
+            name: "T1".to_owned(),
+            kind: "always".to_owned(),
+            holds,
+            evaluations: 3,
+            non_vacuous,
+        }
+    }
+
+    #[test]
+    fn a_sound_row_has_no_findings() {
+        assert!(findings(&[row(property(true, 1))], true).is_empty());
+    }
+
+    #[test]
+    fn what_is_vacuous_in_every_instance_is_a_finding() {
+        let rows = [row(property(true, 0)), row(property(true, 0))];
+        assert!(findings(&rows, true)[0].contains("VACUOUS"));
+        assert!(findings(&rows, false).is_empty(), "one instance alone need not show everything");
+        assert!(findings(&[row(property(true, 0)), row(property(true, 1))], true).is_empty());
+    }
+
+    #[test]
+    fn checkers_that_disagree_are_a_finding() {
+        let mut apart = row(property(true, 1));
+        apart.stateright.transitions = 5;
+        assert!(findings(&[apart], false)[0].contains("disagree"));
+        let mut unseen_fall = row(property(false, 1));
+        assert_eq!(unseen_fall.findings().len(), 2, "the fall, and that stateright missed it");
+        unseen_fall.stateright_fallen = vec!["T1".to_owned()];
+        assert_eq!(unseen_fall.findings().len(), 1);
+    }
+
+    #[test]
+    fn a_witness_that_no_instance_contains_is_a_finding() {
+        let mut without = row(property(true, 1));
+        without.unseen = vec!["sees an escalation".to_owned()];
+        assert!(findings(&[without], true)[0].contains("escalation"));
+    }
+}

@@ -1,0 +1,224 @@
+//! A specification with its types erased, so that the command line can hold all of them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::BufRead;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::trace::{Header, Trace, TraceError};
+use super::{
+    Bounds, Check, CheckRow, Checked, Graph, Instance, Kind, MutantRow, OutOfBounds, PropertyRow,
+    Spec, StaterightRow, action_name, explore,
+};
+
+/// What the command line can do with a specification.
+pub trait Suite {
+    /// Its name.
+    fn name(&self) -> &'static str;
+    /// Its instances.
+    fn instances(&self) -> &'static [Instance];
+    /// Its mutants: id and what was done to the rules.
+    fn mutants(&self) -> Vec<(String, String)>;
+    /// Exhausts an instance with both checkers.
+    ///
+    /// # Errors
+    /// When there is no such instance, or it does not fit.
+    fn check(&self, instance: &str) -> Result<CheckRow, SuiteError>;
+    /// Searches for the fall that a mutant must have; the trace is JSON lines.
+    ///
+    /// # Errors
+    /// When there is no such mutant, or it does not fit.
+    fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError>;
+    /// Replays the lines that follow `header` and tells the run as text.
+    ///
+    /// # Errors
+    /// When the trace is malformed or the specification does not agree with it.
+    fn narrate(&self, header: Header, lines: &mut dyn BufRead) -> Result<String, SuiteError>;
+    /// Serves stateright's Explorer until the process ends.
+    ///
+    /// # Errors
+    /// When there is no such instance or mutant, or the address cannot be bound.
+    fn serve(&self, instance: &str, address: SocketAddr) -> Result<(), SuiteError>;
+}
+
+/// Why a suite could not do what it was asked for.
+#[derive(Debug)]
+pub enum SuiteError {
+    /// No instance of that name.
+    UnknownInstance(String),
+    /// No mutant of that id.
+    UnknownMutant(String),
+    /// The instance does not fit.
+    OutOfBounds(OutOfBounds),
+    /// The trace is malformed or departs from the specification.
+    Trace(TraceError),
+    /// The address cannot be bound.
+    Address(std::io::Error),
+}
+
+impl fmt::Display for SuiteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownInstance(name) => {
+                write!(f, "there is no instance {name:?}; `holdfast-model list` names them")
+            }
+            Self::UnknownMutant(id) => {
+                write!(f, "there is no mutant {id:?}; `holdfast-model list` names them")
+            }
+            Self::OutOfBounds(error) => error.fmt(f),
+            Self::Trace(error) => error.fmt(f),
+            Self::Address(error) => write!(f, "cannot listen there: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for SuiteError {}
+
+impl From<OutOfBounds> for SuiteError {
+    fn from(error: OutOfBounds) -> Self {
+        Self::OutOfBounds(error)
+    }
+}
+
+impl From<TraceError> for SuiteError {
+    fn from(error: TraceError) -> Self {
+        Self::Trace(error)
+    }
+}
+
+/// Every specification of the project.
+#[must_use]
+pub fn suites() -> Vec<Box<dyn Suite>> {
+    vec![Box::new(Of::<crate::session::Session>(PhantomData))]
+}
+
+struct Of<S>(PhantomData<S>);
+
+impl<S: Spec> Of<S> {
+    fn at(instance: &str) -> Result<S, SuiteError> {
+        S::at(instance).ok_or_else(|| SuiteError::UnknownInstance(instance.to_owned()))
+    }
+
+    fn under(rules: &str, instance: &str) -> Result<S, SuiteError> {
+        if rules == "holdfast" {
+            return Self::at(instance);
+        }
+        let mutant = S::mutants().into_iter().find(|mutant| mutant.id == rules);
+        match mutant {
+            Some(mutant) if mutant.spec.instance().name == instance => Ok(mutant.spec),
+            Some(_) => Err(SuiteError::UnknownInstance(instance.to_owned())),
+            None => Err(SuiteError::UnknownMutant(rules.to_owned())),
+        }
+    }
+}
+
+impl<S: Spec> Suite for Of<S> {
+    fn name(&self) -> &'static str {
+        S::NAME
+    }
+
+    fn instances(&self) -> &'static [Instance] {
+        S::instances()
+    }
+
+    fn mutants(&self) -> Vec<(String, String)> {
+        S::mutants().into_iter().map(|mutant| (mutant.id, mutant.says)).collect()
+    }
+
+    fn check(&self, instance: &str) -> Result<CheckRow, SuiteError> {
+        check(&Self::at(instance)?)
+    }
+
+    fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError> {
+        let mutant = S::mutants()
+            .into_iter()
+            .find(|m| m.id == mutant)
+            .ok_or_else(|| SuiteError::UnknownMutant(mutant.to_owned()))?;
+        let (row, trace) = mutant.kill()?;
+        Ok((row, trace.map(|trace| trace.to_lines())))
+    }
+
+    fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {
+        let spec = Self::under(&header.rules, &header.instance)?;
+        let trace = Trace::<S>::read_steps(header, &mut lines)?;
+        Ok(trace.narrate(&spec)?)
+    }
+
+    fn serve(&self, instance: &str, address: SocketAddr) -> Result<(), SuiteError> {
+        Checked::new(Self::at(instance)?).serve(address).map_err(SuiteError::Address)
+    }
+}
+
+/// Exhausts one specification with both checkers, side by side.
+fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
+    let begun = Instant::now();
+    let (exact, second) = std::thread::scope(|scope| {
+        let second = scope.spawn(|| Checked::new(spec.clone()).count());
+        let properties = S::properties();
+        let exact = explore(spec, &properties, Bounds::default()).map(|mut graph| {
+            graph.judge_liveness(&properties);
+            let digest = graph.digest();
+            (graph, digest)
+        });
+        (exact, second.join())
+    });
+    let (graph, digest) = exact?;
+    let second = second.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    let (properties, unseen) = property_rows(&graph);
+    let mut actions = BTreeMap::new();
+    for (action, fired) in graph.actions.iter().zip(&graph.fired) {
+        *actions.entry(action_name(action)).or_default() += fired;
+    }
+    let refused = S::refusals().iter().map(|r| (*r).to_owned()).zip(graph.refused.clone());
+    Ok(CheckRow {
+        spec: S::NAME.to_owned(),
+        instance: spec.instance().name.to_owned(),
+        states: graph.states.len() as u64,
+        transitions: graph.transitions(),
+        depth: u64::from(graph.depth),
+        seconds: begun.elapsed().as_secs_f64(),
+        digest,
+        properties,
+        actions,
+        terminal: graph.terminal,
+        bytes_per_state: graph.code_bytes() as u64,
+        refused: refused.collect(),
+        unseen,
+        stateright: StaterightRow { states: second.states, transitions: second.transitions },
+        stateright_fallen: second.fallen.iter().map(|name| (*name).to_owned()).collect(),
+    })
+}
+
+fn property_rows<S: Spec>(graph: &Graph<S>) -> (Vec<PropertyRow>, Vec<String>) {
+    let mut rows = Vec::new();
+    let mut unseen = Vec::new();
+    for (property, tally) in S::properties().iter().zip(&graph.tallies) {
+        let (mut evaluations, mut non_vacuous) = (tally.evaluations, tally.non_vacuous);
+        if let Check::Refused(reason) = property.check {
+            let at = S::refusals().iter().position(|r| *r == reason);
+            evaluations = graph.refused.iter().sum();
+            non_vacuous = at.map_or(0, |at| graph.refused[at]);
+        }
+        if property.kind() == Kind::Sometimes && non_vacuous == 0 {
+            unseen.push(property.name.to_owned());
+            continue;
+        }
+        let kind = match property.kind() {
+            Kind::Always => "always",
+            Kind::Step => "step",
+            Kind::Call => "call",
+            Kind::Sometimes => "sometimes",
+            Kind::Leads => "leads",
+        };
+        rows.push(PropertyRow {
+            name: property.name.to_owned(),
+            kind: kind.to_owned(),
+            holds: tally.fall.is_none(),
+            evaluations,
+            non_vacuous,
+        });
+    }
+    (rows, unseen)
+}

@@ -1,0 +1,191 @@
+//! The steps of a cluster, named as engineers name them, and the reasons for which one is refused.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::vocabulary::{Message, Mode, NodeId, Source};
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "action", rename_all = "snake_case")]
+pub enum Action {
+    /// The client writes; the primary appends to its log.
+    Write { primary: NodeId },
+    /// The primary acknowledges every write that meets the rule.
+    AnswerWrites { primary: NodeId },
+    /// The primary acknowledges a flush that began at or below `committed`.
+    AnswerFlush { primary: NodeId },
+    /// The client reads the whole device.
+    Read { primary: NodeId },
+    /// A node syncs its log.
+    Sync { node: NodeId },
+    /// The primary ships the next entry, and hears that it was received.
+    Ship { primary: NodeId, replica: NodeId },
+    /// The replica syncs and says how far it is durable.
+    Barrier { primary: NodeId, replica: NodeId },
+    /// The primary puts the next entry on the wire.
+    SendAppend { primary: NodeId, replica: NodeId },
+    /// The primary puts a barrier on the wire.
+    SendBarrier { primary: NodeId, replica: NodeId },
+    /// A message arrives, and its answer is put on the wire.
+    Deliver { message: Message },
+    /// A message arrives and will arrive again.
+    DeliverTwin { message: Message },
+    /// A message is lost.
+    Drop { message: Message },
+    /// Hello, facts, classification.
+    Handshake { primary: NodeId, replica: NodeId },
+    /// The replica cuts its divergent tail, and says so.
+    Truncate { primary: NodeId, replica: NodeId },
+    /// The stream of a session is lost, or its primary gives it up.
+    Disconnect { primary: NodeId, replica: NodeId },
+    /// The catch-up would pin too much: it escalates.
+    Escalate { primary: NodeId, replica: NodeId },
+    /// A rebuild begins: source selected and pinned, the replica's image marked untrusted.
+    BeginRebuild { primary: NodeId, replica: NodeId, source: Source },
+    /// The next chunk of the base is installed.
+    CopyChunk { primary: NodeId, replica: NodeId },
+    /// The replica switches to the new base in one durable step.
+    SwitchBase { primary: NodeId, replica: NodeId },
+    /// The primary asks the authority to let a replica join the in-sync set.
+    ProposeJoin { primary: NodeId, replica: NodeId },
+    /// The primary asks the authority to let a member leave.
+    ProposeLeave { primary: NodeId, replica: NodeId },
+    /// The primary asks the authority for another durability mode.
+    ProposeMode { primary: NodeId, mode: Mode },
+    /// The request reaches the authority and is granted.
+    Land,
+    /// The request is lost on its way.
+    LoseRequest,
+    /// The primary reads the record anew.
+    ReadRecord { primary: NodeId },
+    /// The primary raises `revision`, so that its former request cannot land any more.
+    Withdraw { primary: NodeId },
+    /// The primary forgets its request (only a broken rule allows it).
+    ForgetRequest { primary: NodeId },
+    /// The lease runs out on the primary's clock.
+    LeaseRunsOut { primary: NodeId },
+    /// The lease is renewed.
+    RenewLease { primary: NodeId },
+    /// The authority mints the next epoch.
+    Mint,
+    /// A candidate promises the epoch, syncs its log and reports.
+    Fence { node: NodeId },
+    /// The authority promotes a candidate; with `shrink`, silent members leave with it.
+    Promote { node: NodeId, shrink: bool },
+    /// An operator forces a promotion.
+    ForcePromote { node: NodeId },
+    /// Write-back: entries up to `extent_bound` reach the extent.
+    WriteBack { node: NodeId },
+    /// The checkpoint follows.
+    Checkpoint { node: NodeId },
+    /// Log space up to the checkpoint is reused.
+    Reclaim { node: NodeId },
+    /// The process or its host dies.
+    Crash { node: NodeId },
+    /// It comes back.
+    Restart { node: NodeId },
+    /// The store is lost, and replaced by an empty one.
+    LoseStore { node: NodeId },
+}
+
+/// Why a step is not possible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// A bound of the instance, not a rule of the protocol.
+    Bound,
+    /// A process that is needed does not run.
+    Down,
+    /// It runs already.
+    Up,
+    /// Nothing would change.
+    NothingToDo,
+    /// The node is no primary.
+    NotPrimary,
+    /// The lease is not valid.
+    NoLease,
+    /// The epoch-start entry is not committed.
+    NotOpen,
+    /// Too few members.
+    TooFewMembers,
+    /// Not every copy that is asked for has it.
+    NotHeld,
+    /// No session of this kind and phase.
+    NoSession,
+    /// The replica promised a higher epoch.
+    HigherEpoch,
+    /// A truncation must come first.
+    MustTruncate,
+    /// The replica's extent holds effects beyond the cut.
+    CutBelowExtent,
+    /// The entry is not retained.
+    NotRetained,
+    /// The store is untrusted, or not the recorded one.
+    NotEligible,
+    /// The image does not stand at exactly the base position.
+    NoExactImage,
+    /// The member is still in the in-sync set.
+    StillMember,
+    /// The node is a member already, or never was.
+    NotThatMember,
+    /// A change of the record is under way.
+    ChangeInFlight,
+    /// What was acknowledged does not meet the new rule.
+    WouldForget,
+    /// The old lease may still be valid.
+    LeaseHeld,
+    /// The epoch has a primary, or the report was given.
+    Settled,
+    /// Too few reports, or a greater one.
+    NotChosen,
+    /// A pin holds the log.
+    Pinned,
+    /// No such message is under way.
+    NoMessage,
+}
+
+impl Refusal {
+    /// All names, in the order of the variants.
+    pub const NAMES: &'static [&'static str] = &[
+        "bound",
+        "down",
+        "up",
+        "nothing_to_do",
+        "not_primary",
+        "no_lease",
+        "not_open",
+        "too_few_members",
+        "not_held",
+        "no_session",
+        "higher_epoch",
+        "must_truncate",
+        "cut_below_extent",
+        "not_retained",
+        "not_eligible",
+        "no_exact_image",
+        "still_member",
+        "not_that_member",
+        "change_in_flight",
+        "would_forget",
+        "lease_held",
+        "settled",
+        "not_chosen",
+        "pinned",
+        "no_message",
+    ];
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(Self::NAMES[*self as usize])
+    }
+}
+
+/// The result of a guard.
+pub type Guard = Result<(), Refusal>;
+
+/// Refuses for a reason unless the condition holds.
+pub(super) const fn unless(condition: bool, refusal: Refusal) -> Guard {
+    if condition { Ok(()) } else { Err(refusal) }
+}

@@ -1,0 +1,202 @@
+//! What the client asks for: write, flush, read; and what is committed (`protocol.md` section 2).
+//!
+//! A flush is one step: it is answered at some moment and vouches for every acknowledged write up
+//! to `committed`, those of earlier epochs included. (A flush that began earlier, at or below
+//! `committed`, vouches for no more than that.)
+
+use super::Cluster;
+use super::action::{Guard, Refusal, unless};
+use super::rules::Broken;
+use super::state::{State, block_of};
+use super::vocabulary::{BLOCKS, Entry, Lsn, Mode, NodeId, SLOTS, WriteAck, Writes};
+
+impl Cluster {
+    /// Whether a node serves I/O: it acts as primary, under a lease, and the epoch-start entry of
+    /// its epoch is committed.
+    pub(super) fn serves(&self, s: &State, primary: NodeId) -> Guard {
+        let node = s.node(primary);
+        unless(node.up && node.primary, Refusal::NotPrimary)?;
+        unless(node.lease || self.is(Broken::ServeWithoutLease), Refusal::NoLease)?;
+        unless(self.open(s, primary), Refusal::NotOpen)
+    }
+
+    /// Whether the epoch-start entry of the primary's epoch is committed.
+    pub(super) fn open(&self, s: &State, primary: NodeId) -> bool {
+        let node = s.node(primary);
+        self.is(Broken::ServeBeforeStart)
+            || node.log.first_of(node.promised).is_some_and(|start| node.committed >= start)
+    }
+
+    pub(super) fn may_write(&self, s: &State, primary: NodeId) -> Guard {
+        let room = usize::from(s.node(primary).head) < SLOTS;
+        unless(s.client.issued < self.bounds.writes && room, Refusal::Bound)?;
+        self.serves(s, primary)
+    }
+
+    pub(super) fn write(&self, s: &mut State, primary: NodeId) {
+        s.client.issued += 1;
+        let write = s.client.issued;
+        let node = s.node_mut(primary);
+        node.head += 1;
+        node.log.put(node.head, Entry { epoch: node.promised, write });
+    }
+
+    /// The writes of the primary's own epoch that meet the rule for acknowledging writes: only
+    /// its own clients are still there to hear it.
+    fn answerable(&self, s: &State, primary: NodeId) -> Writes {
+        let node = s.node(primary);
+        let local = self.bounds.write_ack == WriteAck::Local || self.is(Broken::AckFromOwnLog);
+        let mut writes = Writes::default();
+        for lsn in 1..=node.head {
+            let entry = node.log.at(lsn);
+            let held = if local {
+                self.enough_members(s, primary)
+            } else {
+                self.acknowledged_by(s, primary, self.received_at(s, primary, lsn))
+            };
+            if entry.epoch == node.promised && held {
+                writes = writes.with(entry.write);
+            }
+        }
+        writes.without(s.client.acked)
+    }
+
+    fn enough_members(&self, s: &State, primary: NodeId) -> bool {
+        let node = s.node(primary);
+        let rules = std::iter::once(node.view).chain(node.pending);
+        let enough = |count: u8| count >= self.bounds.min_in_sync && count > 0;
+        self.is(Broken::IgnoreMinInSync)
+            || rules.into_iter().all(|rule| rule.mode != Mode::SyncAll || enough(rule.isr.count()))
+    }
+
+    pub(super) fn may_answer_writes(&self, s: &State, primary: NodeId) -> Guard {
+        self.serves(s, primary)?;
+        unless(!self.answerable(s, primary).is_empty(), Refusal::NotHeld)
+    }
+
+    pub(super) fn answer_writes(&self, s: &mut State, primary: NodeId) {
+        s.client.acked = s.client.acked.and(self.answerable(s, primary));
+    }
+
+    /// What a flush that is answered now would vouch for: acknowledged writes that are committed,
+    /// or that this primary does not even have (then it vouches for what is lost).
+    pub(super) fn vouched(s: &State, primary: NodeId) -> Writes {
+        let node = s.node(primary);
+        let above = node.log.writes(node.head).without(node.log.writes(node.committed));
+        s.client.acked.without(above).without(s.client.excused)
+    }
+
+    pub(super) fn may_answer_flush(&self, s: &State, primary: NodeId) -> Guard {
+        self.serves(s, primary)?;
+        unless(self.enough_members(s, primary), Refusal::TooFewMembers)?;
+        let new = Self::vouched(s, primary).without(s.client.flushed);
+        unless(!new.is_empty(), Refusal::NotHeld)
+    }
+
+    pub(super) fn answer_flush(&self, s: &mut State, primary: NodeId) {
+        s.client.flushed = s.client.flushed.and(Self::vouched(s, primary));
+    }
+
+    /// Where answers are prompt: whatever may be acknowledged now, is.
+    pub(super) fn answer_promptly(&self, s: &mut State) {
+        for primary in 0..self.bounds.nodes {
+            if self.may_answer_writes(s, primary).is_ok() {
+                self.answer_writes(s, primary);
+            }
+            if self.may_answer_flush(s, primary).is_ok() {
+                self.answer_flush(s, primary);
+            }
+        }
+    }
+
+    /// The last write to each block, where a read need not wait for it.
+    fn readable(s: &State, primary: NodeId) -> Writes {
+        let node = s.node(primary);
+        let mut last: [(u8, Lsn); BLOCKS] = [(0, 0); BLOCKS];
+        for lsn in 1..=node.head {
+            let write = node.log.at(lsn).write;
+            if write != 0 {
+                last[block_of(write)] = (write, lsn);
+            }
+        }
+        let settled = |&(write, lsn): &(u8, Lsn)| {
+            lsn <= node.committed || s.client.acked.has(write)
+        };
+        last.into_iter()
+            .filter(settled)
+            .fold(Writes::default(), |writes, (write, _)| writes.with(write))
+    }
+
+    pub(super) fn may_read(&self, s: &State, primary: NodeId) -> Guard {
+        unless(self.bounds.reads, Refusal::Bound)?;
+        self.serves(s, primary)?;
+        let new = Self::readable(s, primary).without(s.client.shown);
+        unless(!new.is_empty(), Refusal::NothingToDo)
+    }
+
+    pub(super) fn read(&self, s: &mut State, primary: NodeId) {
+        s.client.shown = s.client.shown.and(Self::readable(s, primary));
+    }
+
+    pub(super) fn may_sync(&self, s: &State, node: NodeId) -> Guard {
+        let n = s.node(node);
+        unless(n.up, Refusal::Down)?;
+        unless(self.bounds.own_syncs || n.primary, Refusal::Bound)?;
+        unless(n.durable < n.head, Refusal::NothingToDo)
+    }
+
+    pub(super) fn sync(&self, s: &mut State, node: NodeId) {
+        let n = s.node_mut(node);
+        n.durable = n.head;
+        if n.primary {
+            self.commit(s, node);
+        }
+    }
+
+    /// Advances `committed` as far as the acknowledgements carry it: to the last entry of the
+    /// present epoch that enough copies hold. The first advance of an epoch opens its service.
+    pub(super) fn commit(&self, s: &mut State, primary: NodeId) {
+        let node = s.node(primary);
+        if !node.up || !node.primary {
+            return;
+        }
+        let (before, epoch) = (node.committed, node.promised);
+        let own_epoch = |lsn: &Lsn| {
+            node.log.at(*lsn).epoch == epoch || self.is(Broken::CountOlderEpochs)
+        };
+        let held =
+            |lsn: &Lsn| self.acknowledged_by(s, primary, self.durable_at(s, primary, *lsn));
+        let floor = if self.is(Broken::CommittedMovesBack) { 0 } else { before };
+        let reached = (floor + 1..=node.head).rev().find(|lsn| own_epoch(lsn) && held(lsn));
+        let committed = reached.unwrap_or(floor);
+        if committed == before {
+            return;
+        }
+        let was_open = self.open(s, primary);
+        s.node_mut(primary).committed = committed;
+        Self::remember(s, primary, committed);
+        if !was_open && self.open(s, primary) {
+            Self::open_service(s, primary);
+        }
+    }
+
+    /// What is not in the log of a primary that opens service is gone for good.
+    pub(super) fn open_service(s: &mut State, primary: NodeId) {
+        let node = s.node(primary);
+        let kept = node.log.writes(node.head);
+        let issued = (1..=s.client.issued).fold(Writes::default(), Writes::with);
+        s.client.dropped = s.client.dropped.and(issued.without(kept));
+    }
+
+    /// Writes down for the properties what was committed.
+    fn remember(s: &mut State, primary: NodeId, committed: Lsn) {
+        let log = s.node(primary).log;
+        s.past.split |= !log.agrees(&s.past.log, committed.min(s.past.committed));
+        if committed > s.past.committed {
+            for lsn in s.past.committed + 1..=committed {
+                s.past.log.put(lsn, log.at(lsn));
+            }
+            s.past.committed = committed;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the world does: crashes, restarts, lost stores.
+
+use super::Cluster;
+use super::action::{Guard, Refusal, unless};
+use super::rules::Broken;
+use super::state::{Node, State};
+use super::vocabulary::NodeId;
+
+impl Cluster {
+    pub(super) fn may_crash(&self, s: &State, node: NodeId) -> Guard {
+        unless(self.bounds.crashes.has(node), Refusal::Bound)?;
+        unless(s.node(node).up, Refusal::Down)
+    }
+
+    /// The process, or its host: what was not durable is gone, and everything it remembered.
+    pub(super) fn crash(&self, s: &mut State, node: NodeId) {
+        let n = s.node_mut(node);
+        n.step_down();
+        n.up = false;
+        n.log.cut(n.durable);
+        n.head = n.durable;
+        n.committed = 0;
+        n.promised = n.sworn;
+        n.session = 0;
+        n.whole = false;
+        if !self.bounds.downtime {
+            self.restart(s, node);
+        }
+    }
+
+    pub(super) fn may_restart(&self, s: &State, node: NodeId) -> Guard {
+        unless(node < self.bounds.nodes, Refusal::Bound)?;
+        unless(!s.node(node).up, Refusal::Up)
+    }
+
+    /// The role is none, and what is in the extent is what it knows to be committed.
+    pub(super) fn restart(&self, s: &mut State, node: NodeId) {
+        let resumes = self.is(Broken::ResumeAfterRestart)
+            && s.record.primary == node
+            && s.record.epoch == s.node(node).sworn;
+        let members = s.record.members;
+        let n = s.node_mut(node);
+        n.up = true;
+        n.committed = if n.trusted() { n.bound } else { 0 };
+        if self.is(Broken::TruncateToWatermark) {
+            n.log.cut(n.committed);
+            n.head = n.committed;
+            n.durable = n.committed;
+        }
+        if resumes {
+            n.primary = true;
+            n.view = members;
+            n.next_session = 1;
+            s.record.news = false;
+        }
+    }
+
+    pub(super) fn may_lose_store(&self, s: &State, node: NodeId) -> Guard {
+        let lost = s.nodes.iter().map(|n| n.store).max().unwrap_or(0);
+        unless(node < self.bounds.nodes && lost < self.bounds.losses, Refusal::Bound)
+    }
+
+    /// Disk and process are gone; an empty store of a new identity stands in their place.
+    pub(super) fn lose_store(&self, s: &mut State, node: NodeId) {
+        let lost = s.nodes.iter().map(|n| n.store).max().unwrap_or(0);
+        let up = !self.bounds.downtime;
+        *s.node_mut(node) = Node { store: lost + 1, up, ..Node::default() };
+    }
+}

@@ -1,0 +1,61 @@
+//! The `cluster` specification: what a replicated volume promises its client, across crashes,
+//! failovers, rebuilds and changes of its members.
+//!
+//! **Scope.** Two or three nodes, each with a store (log, extent, positions, promise) and a process
+//! that forgets; the authority's record with its compare-and-set; leases; a client that writes,
+//! flushes and reads; all of `docs/protocol.md` sections 1 to 4, 6 and 7 in every durability mode.
+//!
+//! **What it is judged by.** What the stores hold, what was ever committed, and what the client was
+//! told. No property looks at the guard that is meant to keep it.
+//!
+//! **Simplifications.** A write fills one of two blocks. Positions are a few bits wide. Exchanges
+//! between primary and replica are atomic, except in the instances with a wire, where appends,
+//! barriers and acknowledgements are each under way on their own (lost, late, overtaken, twice);
+//! handshake and truncation are atomic everywhere. Requests to the authority are always under way
+//! on their own. Time is an order: a lease runs out on the primary's clock before the authority's.
+//! Revisions are not counted (see `membership.rs`). `committed_seen` is not kept: it guards against
+//! lying disks, which do not occur here. Write-back of an entry range is one step; what a crash
+//! leaves in the middle of it, torn sectors and failed syncs belong to the `storage` specification,
+//! the calls of a session and their tokens to `session`. Volume operations are not modelled.
+//!
+//! **How to break it.** Ask `self.is(Broken::...)` where a rule is kept, or run
+//! `holdfast-model mutants`, which does so for every rule in `rules.rs`, then `holdfast-model trace
+//! --mutant M07-count-older-epochs` to read the shortest run on which a property falls.
+//!
+//! Read in this order: [`vocabulary`], [`state`], `rules.rs` (who must acknowledge), `client.rs`,
+//! `shipping.rs`, `recovery.rs`, `rebuild.rs`, `membership.rs`, `failover.rs`, then `properties.rs`.
+
+pub mod action;
+mod client;
+mod failover;
+mod faults;
+pub mod instances;
+mod membership;
+mod mutants;
+mod properties;
+mod rebuild;
+mod recovery;
+pub mod rules;
+mod shipping;
+mod show;
+mod spec;
+pub mod state;
+mod storage;
+pub mod vocabulary;
+
+pub use action::{Action, Refusal};
+pub use rules::{Bounds, Broken};
+pub use state::State;
+
+use crate::checking::Instance;
+
+/// The specification at the bounds of one instance, with at most one rule broken.
+#[derive(Clone, Copy, Debug)]
+pub struct Cluster {
+    /// The instance.
+    pub instance: Instance,
+    /// Its bounds.
+    pub bounds: Bounds,
+    /// The rule that is broken, if any.
+    pub broken: Option<Broken>,
+}

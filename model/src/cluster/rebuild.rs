@@ -1,0 +1,140 @@
+//! Rebuild = frozen target + trusted pinned base + tail + barrier (`protocol.md` section 6).
+//!
+//! A base is copied in chunks, one block each, beside live writes. A snapshot is an image of its
+//! own; a full base is the live extent, and what changed under the copy is mended by the tail
+//! from the split on. Chunks arrive in order; on the wire they would each be verified.
+
+use super::Cluster;
+use super::action::{Guard, Refusal, unless};
+use super::rules::Broken;
+use super::state::{Peer, State};
+use super::vocabulary::{BLOCKS, NodeId, Phase, Source, UNTRUSTED};
+
+impl Cluster {
+    pub(super) fn may_begin_rebuild(
+        &self,
+        s: &State,
+        primary: NodeId,
+        replica: NodeId,
+        source: Source,
+    ) -> Guard {
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        let offered = match source {
+            Source::Snapshot => self.bounds.snapshots,
+            Source::FullBase => self.bounds.full_base,
+        };
+        unless(offered, Refusal::Bound)?;
+        unless(p.primary && peer.phase == Phase::NeedsRebuild, Refusal::NoSession)?;
+        unless(s.connected(primary, replica), Refusal::NoSession)?;
+        let asked = p.pending.map_or(p.view.isr, |new| new.isr.and(p.view.isr));
+        unless(!asked.has(replica) || self.is(Broken::RebuildMember), Refusal::StillMember)?;
+        unless(p.trusted(), Refusal::NotEligible)?;
+        let exact = p.bound == p.checkpoint || self.is(Broken::InexactSnapshot);
+        unless(source == Source::FullBase || exact, Refusal::NoExactImage)?;
+        let above = p.log.writes(p.head).without(p.log.writes(p.committed));
+        let settled = s.client.acked.both(above).is_empty();
+        unless(settled || !s.node(replica).trusted(), Refusal::WouldForget)
+    }
+
+    /// Source and pins first (the log from the split on is pinned by `next`), then the durable
+    /// mark on the replica, and only then the first chunk.
+    pub(super) fn begin_rebuild(
+        &self,
+        s: &mut State,
+        primary: NodeId,
+        replica: NodeId,
+        source: Source,
+    ) {
+        let p = *s.node(primary);
+        let start = p.log.first_of(p.promised).unwrap_or(p.head);
+        let outlives = self.is(Broken::AckOutlivesRebuild);
+        let r = s.node_mut(replica);
+        if !self.is(Broken::NoUntrustedMark) {
+            r.bound = UNTRUSTED;
+        }
+        let said = if outlives { r.durable } else { 0 };
+        let peer = s.peer_mut(primary, replica);
+        *peer = Peer {
+            phase: Phase::Copying,
+            session: peer.session,
+            store: peer.store,
+            received: said,
+            durable: said,
+            next: p.checkpoint + 1,
+            target: p.committed.max(start),
+            cut: None,
+            source,
+            split: p.checkpoint,
+            chunks: 0,
+            image: match source {
+                Source::Snapshot => p.extent,
+                Source::FullBase => [0; BLOCKS],
+            },
+        };
+    }
+
+    pub(super) fn may_copy_chunk(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        let peer = s.peer(primary, replica);
+        unless(s.connected(primary, replica), Refusal::NoSession)?;
+        let late = self.is(Broken::LateChunkInstalled)
+            && peer.source == Source::Snapshot
+            && usize::from(peer.chunks) == BLOCKS
+            && (peer.phase == Phase::Replaying || peer.phase == Phase::InSync);
+        let copying = peer.phase == Phase::Copying && usize::from(peer.chunks) < BLOCKS;
+        unless(copying || late, Refusal::NoSession)
+    }
+
+    pub(super) fn copy_chunk(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let peer = s.peer_mut(primary, replica);
+        let block = usize::from(peer.chunks) % BLOCKS;
+        peer.chunks += 1;
+        let (source, image) = (peer.source, peer.image);
+        let chunk = match source {
+            Source::Snapshot => image[block],
+            Source::FullBase => s.node(primary).extent[block],
+        };
+        s.node_mut(replica).extent[block] = chunk;
+    }
+
+    pub(super) fn may_switch_base(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        let peer = s.peer(primary, replica);
+        unless(s.connected(primary, replica), Refusal::NoSession)?;
+        unless(peer.phase == Phase::Copying, Refusal::NoSession)?;
+        let complete = usize::from(peer.chunks) == BLOCKS;
+        unless(complete || self.is(Broken::SwitchBeforeCopied), Refusal::NotHeld)
+    }
+
+    /// Checkpoint, extent bound, lineage and an empty log in one durable step. The image becomes
+    /// trusted when replay passes the bound that the source had when the copy ended.
+    pub(super) fn switch_base(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let p = *s.node(primary);
+        let peer = s.peer_mut(primary, replica);
+        let mut split = peer.split;
+        if self.is(Broken::SplitMovesWithCopy) && peer.source == Source::FullBase {
+            split = p.checkpoint;
+        }
+        if self.is(Broken::TailBeyondSplit) && split < p.head {
+            split += 1;
+        }
+        let source = peer.source;
+        peer.phase = Phase::Replaying;
+        peer.split = split;
+        peer.next = split + 1;
+        if !self.is(Broken::LateChunkInstalled) {
+            peer.image = [0; BLOCKS];
+            peer.chunks = 0;
+        }
+        let carried = match source {
+            Source::FullBase if !self.is(Broken::BoundNotCarried) => p.bound.max(split),
+            Source::FullBase | Source::Snapshot => split,
+        };
+        let r = s.node_mut(replica);
+        r.log = p.log.prefix(split);
+        r.head = split;
+        r.durable = split;
+        r.tail = split;
+        r.checkpoint = split;
+        r.bound = carried;
+        r.committed = r.committed.min(split);
+    }
+}

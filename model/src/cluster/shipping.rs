@@ -1,0 +1,291 @@
+//! One shipper per replica: appends in order from a cursor, barriers, acknowledgements
+//! (`protocol.md` section 3).
+//!
+//! Both ways of running it use the same handlers. Atomic: a step is sent, received and answered
+//! at once. On the wire: each message is under way on its own, and may be overtaken, lost, or
+//! arrive again.
+
+use super::Cluster;
+use super::action::{Guard, Refusal, unless};
+use super::rules::Broken;
+use super::state::{State, WIRE};
+use super::vocabulary::{Letter, Lsn, Message, NodeId, Phase};
+
+impl Cluster {
+    /// Whether the session takes entries and barriers.
+    fn streams(s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        unless(p.up && p.primary, Refusal::NotPrimary)?;
+        let live = match peer.phase {
+            Phase::CatchUp | Phase::InSync | Phase::Replaying => true,
+            Phase::Away | Phase::NeedsRebuild | Phase::Copying => false,
+        };
+        unless(live && peer.session != 0, Refusal::NoSession)?;
+        unless(peer.cut.is_none(), Refusal::MustTruncate)
+    }
+
+    fn may_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        Self::streams(s, primary, replica)?;
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        unless(peer.next <= p.head, Refusal::NothingToDo)?;
+        let blind = self.is(Broken::IgnorePins) || self.is(Broken::CatchUpBelowTail);
+        unless(peer.next > p.tail || blind, Refusal::NotRetained)
+    }
+
+    fn append_message(s: &State, primary: NodeId, replica: NodeId) -> Message {
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        let lsn = peer.next;
+        let mut entry = p.log.at(lsn);
+        if lsn <= p.tail {
+            // The slot was reused: what is read there is something else.
+            entry.write = 0;
+        }
+        let previous = p.log.at(lsn.saturating_sub(1)).epoch;
+        let letter = Letter::Append { lsn, entry, previous, committed: p.committed };
+        Self::message(s, primary, replica, letter)
+    }
+
+    fn barrier_message(s: &State, primary: NodeId, replica: NodeId) -> Message {
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        let letter = Letter::Barrier { lsn: peer.next.saturating_sub(1), committed: p.committed };
+        Self::message(s, primary, replica, letter)
+    }
+
+    fn message(s: &State, primary: NodeId, replica: NodeId, letter: Letter) -> Message {
+        let session = s.peer(primary, replica).session;
+        Message { from: primary, to: replica, epoch: s.node(primary).promised, session, letter }
+    }
+
+    /// What the receiver does with a message, and what it answers.
+    fn receive(&self, s: &mut State, message: Message) -> Option<Message> {
+        match message.letter {
+            Letter::Append { lsn, entry, previous, committed } => {
+                if !Self::in_session(s, &message) {
+                    return None;
+                }
+                let r = s.node(message.to);
+                let next = r.head + 1;
+                if self.is(Broken::SkipDuplicates) && lsn <= r.head {
+                    return Some(Self::ack(s, &message));
+                }
+                let continues = lsn == next && r.log.at(lsn - 1).epoch == previous;
+                if !continues && !self.is(Broken::NoPredecessorCheck) {
+                    return None;
+                }
+                let r = s.node_mut(message.to);
+                r.log.put(lsn, entry);
+                r.head = r.head.max(lsn);
+                self.learn_committed(s, message.to, committed);
+                Some(Self::ack(s, &message))
+            }
+            Letter::Barrier { lsn, committed } => {
+                if !Self::in_session(s, &message) || s.node(message.to).head < lsn {
+                    return None;
+                }
+                self.learn_committed(s, message.to, committed);
+                let r = s.node_mut(message.to);
+                if self.is(Broken::AckBeforeSync) {
+                    let letter = Letter::Ack { received: r.head, durable: r.head };
+                    return Some(Self::answer(&message, letter));
+                }
+                r.durable = r.head;
+                Some(Self::ack(s, &message))
+            }
+            Letter::Ack { received, durable } => {
+                self.count(s, &message, received, durable);
+                None
+            }
+        }
+    }
+
+    /// An entry or barrier is taken only from the present session of the epoch promised last.
+    fn in_session(s: &State, message: &Message) -> bool {
+        let r = s.node(message.to);
+        r.up && !r.primary && r.promised == message.epoch && r.session == message.session
+    }
+
+    /// A replica needs `committed` for its write-back, and is not told where there is none.
+    fn learn_committed(&self, s: &mut State, node: NodeId, committed: Lsn) {
+        if !self.bounds.write_back {
+            return;
+        }
+        let beyond = self.is(Broken::CommittedBeyondHead);
+        let n = s.node_mut(node);
+        let believed = if beyond { committed } else { committed.min(n.head) };
+        n.committed = n.committed.max(believed);
+    }
+
+    fn ack(s: &State, message: &Message) -> Message {
+        let r = s.node(message.to);
+        Self::answer(message, Letter::Ack { received: r.head, durable: r.durable.min(r.head) })
+    }
+
+    const fn answer(message: &Message, letter: Letter) -> Message {
+        Message { from: message.to, to: message.from, letter, ..*message }
+    }
+
+    /// The primary counts an acknowledgement of the present session; no other has any effect.
+    fn count(&self, s: &mut State, message: &Message, received: Lsn, durable: Lsn) {
+        let (primary, replica) = (message.to, message.from);
+        let p = s.node(primary);
+        let epoch = p.promised == message.epoch || self.is(Broken::AckOfEarlierEpoch);
+        if !p.up || !p.primary || !epoch || Self::streams(s, primary, replica).is_err() {
+            return;
+        }
+        let head = p.head;
+        let session = s.peer(primary, replica).session == message.session;
+        if !session && !self.is(Broken::AckOfEarlierSession) {
+            return;
+        }
+        let back = self.is(Broken::PositionsMoveBack);
+        let most = self.is(Broken::AckProvesTooMuch);
+        let peer = s.peer_mut(primary, replica);
+        peer.received = if back { received } else { peer.received.max(received) };
+        peer.durable = match (back, most) {
+            (true, _) => durable,
+            (false, true) => head,
+            (false, false) => peer.durable.max(durable),
+        };
+        self.settle(s, primary, replica);
+        self.commit(s, primary);
+    }
+
+    /// A session is in sync once a barrier of its own proved the target.
+    fn settle(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let head = s.node(primary).head;
+        let peer = s.peer_mut(primary, replica);
+        match peer.phase {
+            Phase::CatchUp | Phase::Replaying if peer.durable >= peer.target => {
+                peer.phase = Phase::InSync;
+                peer.target = 0;
+            }
+            Phase::CatchUp
+            | Phase::Replaying
+            | Phase::InSync
+            | Phase::Away
+            | Phase::NeedsRebuild
+            | Phase::Copying => {}
+        }
+        let caught_up = peer.received >= head;
+        if caught_up && s.connected(primary, replica) && s.node(replica).head >= head {
+            s.node_mut(replica).whole = true;
+        }
+    }
+
+    fn atomically(&self, s: &mut State, message: Message) {
+        if let Some(answer) = self.receive(s, message) {
+            let none = self.receive(s, answer);
+            debug_assert!(none.is_none(), "an acknowledgement is not answered");
+        } else {
+            // Refused: the replica names what it expected, and the session is over.
+            Self::end_session(s, message.from, message.to);
+        }
+    }
+
+    /// The primary's side of a session that ended.
+    pub(super) fn end_session(s: &mut State, primary: NodeId, replica: NodeId) {
+        *s.peer_mut(primary, replica) = super::state::Peer::default();
+    }
+
+    pub(super) fn may_ship(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        unless(self.bounds.wire == 0, Refusal::Bound)?;
+        self.may_append(s, primary, replica)?;
+        unless(s.node(replica).up, Refusal::Down)
+    }
+
+    pub(super) fn ship(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let message = Self::append_message(s, primary, replica);
+        s.peer_mut(primary, replica).next += 1;
+        self.atomically(s, message);
+    }
+
+    pub(super) fn may_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        unless(self.bounds.wire == 0, Refusal::Bound)?;
+        Self::streams(s, primary, replica)?;
+        let (r, p, peer) = (s.node(replica), s.node(primary), s.peer(primary, replica));
+        unless(r.up, Refusal::Down)?;
+        let news = r.durable < r.head
+            || peer.durable < r.durable
+            || self.bounds.write_back && r.committed < p.committed.min(r.head)
+            || !s.connected(primary, replica);
+        unless(news, Refusal::NothingToDo)
+    }
+
+    pub(super) fn barrier(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let message = Self::barrier_message(s, primary, replica);
+        self.atomically(s, message);
+    }
+
+    fn room(&self, s: &State) -> bool {
+        s.wire.iter().flatten().count() < usize::from(self.bounds.wire).min(WIRE)
+    }
+
+    fn post(s: &mut State, message: Message) {
+        if s.wire.contains(&Some(message)) {
+            return;
+        }
+        if let Some(free) = s.wire.iter_mut().find(|slot| slot.is_none()) {
+            *free = Some(message);
+        }
+        Self::tidy(s);
+    }
+
+    fn tidy(s: &mut State) {
+        s.wire.sort_unstable_by_key(|slot| (slot.is_none(), *slot));
+    }
+
+    pub(super) fn may_send_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        unless(self.bounds.wire > 0 && self.room(s), Refusal::Bound)?;
+        self.may_append(s, primary, replica)
+    }
+
+    pub(super) fn send_append(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let message = Self::append_message(s, primary, replica);
+        s.peer_mut(primary, replica).next += 1;
+        Self::post(s, message);
+    }
+
+    pub(super) fn may_send_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        unless(self.bounds.wire > 0 && self.room(s), Refusal::Bound)?;
+        Self::streams(s, primary, replica)?;
+        let message = Self::barrier_message(s, primary, replica);
+        unless(!s.wire.contains(&Some(message)), Refusal::NothingToDo)?;
+        let peer = s.peer(primary, replica);
+        let unproven = peer.durable < peer.next.saturating_sub(1);
+        unless(unproven, Refusal::NothingToDo)
+    }
+
+    pub(super) fn send_barrier(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let message = Self::barrier_message(s, primary, replica);
+        Self::post(s, message);
+    }
+
+    pub(super) fn may_deliver(&self, s: &State, message: Message) -> Guard {
+        unless(s.wire.contains(&Some(message)), Refusal::NoMessage)
+    }
+
+    pub(super) fn deliver(&self, s: &mut State, message: Message) {
+        self.drop_message(s, message);
+        if let Some(answer) = self.receive(s, message) {
+            Self::post(s, answer);
+        }
+    }
+
+    pub(super) fn may_deliver_twin(&self, s: &State, message: Message) -> Guard {
+        unless(self.bounds.twins && self.room(s), Refusal::Bound)?;
+        self.may_deliver(s, message)
+    }
+
+    pub(super) fn deliver_twin(&self, s: &mut State, message: Message) {
+        if let Some(answer) = self.receive(s, message) {
+            Self::post(s, answer);
+        }
+    }
+
+    pub(super) fn drop_message(&self, s: &mut State, message: Message) {
+        for slot in s.wire.iter_mut().filter(|slot| **slot == Some(message)) {
+            *slot = None;
+        }
+        Self::tidy(s);
+    }
+}

@@ -1,0 +1,12 @@
+//! `holdfast-model`: exhausts the specification, breaks its rules, shows its runs.
+//!
+//! Exit codes: 0 good; 1 a finding (a property falls or is vacuous, the checkers disagree, a
+//! published figure drifted, a mutant survives, a trace departs); 2 usage.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

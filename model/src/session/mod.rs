@@ -1,0 +1,241 @@
+//! The `session` specification: how a primary's engine recovers its replicas.
+//!
+//! **Scope.** `docs/session.md`, whole: the registry with one or two senders (two replicas of one
+//! volume, or one replica of each of two volumes), every call with every token ever issued and
+//! with forged near misses of the current one, handshakes with concrete logs, budgets, pins,
+//! truncation, rebuild from both sources, assignments, fence and stop.
+//!
+//! **What it is judged by.** The machine decides from lineages and reports. The properties decide
+//! from ghosts: the concrete logs of both sides, entry by entry, and what is truly pinned at the
+//! source. They never look at a rule of the machine.
+//!
+//! **Simplifications.** A replica's disk is looked at only through a session: between sessions it
+//! may become anything that a disk could hold, so nothing is remembered of it. A primary's log is
+//! synced up to its head and is never cut. Snapshots neither appear nor vanish. A pin that is lost
+//! and the call that reports it are one step. Chunks are counted, not held. Time is a few ticks.
+//!
+//! **How to break it.** Replace a rule where [`rules::Rules::keeps`] is asked, or run
+//! `holdfast-model mutants`, which does so for each of them, then `holdfast-model trace --mutant
+//! M18-below-tail-sent-to-catch-up` to read the shortest run on which a property falls.
+//!
+//! Read in this order: [`vocabulary`], [`state`], [`classify`], `guards.rs`, `effects.rs`,
+//! `properties.rs`; then `ghosts.rs` and `surroundings.rs` for what the properties rest on.
+
+pub mod action;
+mod calls;
+pub mod classify;
+mod effects;
+mod encode;
+mod ghosts;
+mod guards;
+pub mod instances;
+pub mod log;
+mod mutants;
+mod properties;
+pub mod refusal;
+pub mod rules;
+mod show;
+pub mod state;
+mod surroundings;
+pub mod view;
+pub mod vocabulary;
+mod witnesses;
+
+use crate::checking::{Instance, Mutant, Property, Spec};
+
+pub use action::{Action, Facts, Inputs, Retained};
+pub use effects::Outputs;
+pub use instances::{Bounds, Layout};
+pub use refusal::Refusal;
+pub use rules::Rules;
+pub use state::State;
+pub use view::{View, view};
+
+use state::{SENDERS, Volume};
+use vocabulary::Budget;
+
+/// The specification at the bounds of one instance, under one set of rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Session {
+    /// The bounds.
+    pub bounds: &'static Bounds,
+    /// The rules in force.
+    pub rules: Rules,
+}
+
+impl Session {
+    /// The protocol at these bounds.
+    #[must_use]
+    pub const fn new(bounds: &'static Bounds) -> Self {
+        Self { bounds, rules: Rules::holdfast() }
+    }
+
+    /// The budget of every session.
+    #[must_use]
+    pub const fn budget(&self) -> Budget {
+        self.bounds.budget
+    }
+
+    /// One granted call: the state after it, and what it tells the world. The conformance suite
+    /// compares both with the engine's.
+    ///
+    /// # Errors
+    /// The refusal; then nothing has changed.
+    pub fn step(&self, before: &State, action: Action) -> Result<(State, Outputs), Refusal> {
+        self.granted(before, action)?;
+        Ok(self.apply(before, action))
+    }
+
+    /// The volume and replica of a sender's slot.
+    #[must_use]
+    pub const fn place(&self, slot: usize) -> (u8, u8) {
+        match (self.bounds.layout, slot) {
+            (_, 0) => (1, 1),
+            (Layout::OneSender | Layout::TwoSenders, _) => (1, 2),
+            (Layout::TwoVolumes, _) => (2, 1),
+        }
+    }
+
+    /// The slot of a sender, if the instance has one for this volume and replica.
+    #[must_use]
+    pub fn slot(&self, volume: u8, replica: u8) -> Option<usize> {
+        (0..self.senders()).find(|&slot| self.place(slot) == (volume, replica))
+    }
+
+    /// How many senders there can be.
+    #[must_use]
+    pub const fn senders(&self) -> usize {
+        match self.bounds.layout {
+            Layout::OneSender => 1,
+            Layout::TwoSenders | Layout::TwoVolumes => SENDERS,
+        }
+    }
+
+    /// The slots of a volume's senders, in order of replica id.
+    pub fn slots_of(&self, volume: u8) -> impl Iterator<Item = usize> + use<> {
+        let spec = *self;
+        (0..self.senders()).filter(move |&slot| spec.place(slot).0 == volume)
+    }
+
+    /// Where the volume of a sender stands in [`State::volumes`] and [`State::histories`].
+    #[must_use]
+    pub const fn volume_index(&self, slot: usize) -> usize {
+        match self.bounds.layout {
+            Layout::OneSender | Layout::TwoSenders => 0,
+            Layout::TwoVolumes => slot,
+        }
+    }
+
+    /// The numbers of the instance's volumes.
+    #[must_use]
+    pub const fn volumes(&self) -> &'static [u8] {
+        match self.bounds.layout {
+            Layout::OneSender | Layout::TwoSenders => &[1],
+            Layout::TwoVolumes => &[1, 2],
+        }
+    }
+
+    /// A volume, if it is known.
+    #[must_use]
+    pub fn volume<'s>(&self, state: &'s State, volume: u8) -> Option<&'s Volume> {
+        let at = self.volumes().iter().position(|&number| number == volume)?;
+        state.volumes[at].as_ref()
+    }
+}
+
+impl Spec for Session {
+    const NAME: &'static str = "session";
+    type State = State;
+    type Action = Action;
+    type Outputs = Outputs;
+    type Refusal = Refusal;
+
+    fn instance(&self) -> &Instance {
+        &self.bounds.instance
+    }
+
+    fn initial(&self) -> Vec<(&'static str, State)> {
+        let scene = |scene: &instances::Scene| (scene.name, scene.state(self.bounds.layout));
+        self.bounds.scenes.iter().map(scene).collect()
+    }
+
+    fn calls(&self, state: &State, calls: &mut Vec<Action>) {
+        self.every_call(state, calls);
+    }
+
+    fn guard(&self, state: &State, action: Action) -> Result<(), Refusal> {
+        self.granted(state, action)
+    }
+
+    fn apply(&self, state: &State, action: Action) -> (State, Outputs) {
+        let (mut after, outputs) = self.carried_out(state, action);
+        self.surroundings_follow(state, action, &mut after);
+        self.ghosts_follow(state, action, &outputs, &mut after);
+        (after, outputs)
+    }
+
+    fn encode(&self, state: &State, code: &mut Vec<u8>) {
+        encode::state(self, state, code);
+    }
+
+    fn is_fault(&self, action: Action) -> bool {
+        match action {
+            Action::Fail { .. }
+            | Action::PinFailed { .. }
+            | Action::PinLost { .. }
+            | Action::TruncationRefused { .. }
+            | Action::Fence { .. }
+            | Action::Stop { .. } => true,
+            Action::Assign { .. }
+            | Action::Attach { .. }
+            | Action::Supersede { .. }
+            | Action::Connect { .. }
+            | Action::Hello { .. }
+            | Action::Handshake { .. }
+            | Action::Pinned { .. }
+            | Action::Truncated { .. }
+            | Action::Progress { .. }
+            | Action::Complete { .. }
+            | Action::Acknowledged { .. }
+            | Action::SelectSource { .. }
+            | Action::BeginTransfer { .. }
+            | Action::TransferProgress { .. }
+            | Action::BaseInstalled { .. }
+            | Action::CheckBudget { .. }
+            | Action::Tick
+            | Action::Append { .. }
+            | Action::Commit { .. }
+            | Action::WriteBack { .. }
+            | Action::Reclaim { .. } => false,
+        }
+    }
+
+    fn show(&self, state: &State) -> String {
+        show::state(self, state)
+    }
+
+    fn refusals() -> &'static [&'static str] {
+        refusal::REASONS
+    }
+
+    fn refusal_index(refusal: &Refusal) -> usize {
+        refusal.index()
+    }
+
+    fn properties() -> Vec<Property<Self>> {
+        properties::all()
+    }
+
+    fn instances() -> &'static [Instance] {
+        instances::LIST
+    }
+
+    fn at(instance: &str) -> Option<Self> {
+        let bounds = instances::ALL.iter().find(|bounds| bounds.instance.name == instance)?;
+        Some(Self::new(bounds))
+    }
+
+    fn mutants() -> Vec<Mutant<Self>> {
+        mutants::all()
+    }
+}

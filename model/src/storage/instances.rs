@@ -1,0 +1,155 @@
+//! The lattice: which dimensions each instance stretches.
+
+use super::Instance;
+use super::vocabulary::{Base, Bounds, Kind, Mode};
+use Kind::{Both, Drop, First, Second, Snapshot};
+
+const NOTHING: Bounds = Bounds {
+    slots: 3,
+    blocks: 1,
+    script: &[&[First]],
+    mode: Mode::Sync,
+    crashes: 1,
+    kills: 0,
+    cuts: 0,
+    failures: 0,
+    damages: 0,
+    installs: 0,
+    bases: &[],
+    pins: false,
+    reads: false,
+    late_index: false,
+    primary: false,
+};
+
+macro_rules! lattice {
+    ($($name:literal $quick:literal $purpose:literal { $($bounds:tt)* })*) => {
+        /// The instances; their bounds are at the same places of [`BOUNDS`].
+        pub const INSTANCES: [Instance; [$($name),*].len()] = [
+            $(Instance { name: $name, purpose: $purpose, quick: $quick }),*
+        ];
+        /// The bounds of the instances.
+        pub const BOUNDS: [Bounds; INSTANCES.len()] = [
+            $(Bounds { $($bounds)*, ..NOTHING }),*
+        ];
+    };
+}
+
+lattice! {
+    "ring" true "laps of the log, entries that wrap, pins, commits beyond durable" {
+        blocks: 2,
+        script: &[&[Both, First, Both, Second]],
+        pins: true
+    }
+    "ring-two-crashes" false "more laps, and a second crash after the first recovery" {
+        blocks: 2,
+        script: &[&[Both, First, Both, Second, First]],
+        crashes: 2,
+        pins: true
+    }
+    "cut" true "a truncation and two epochs: what a ring keeps of cut entries" {
+        script: &[&[First, First], &[First, First]],
+        cuts: 1
+    }
+    "cut-three" false "a truncation of more than the last entry" {
+        script: &[&[First, First, First], &[First, First, First]],
+        cuts: 1
+    }
+    "cut-two-crashes" false "a second crash after the recovery of a cut" {
+        script: &[&[First, First], &[First, First]],
+        crashes: 2,
+        cuts: 1
+    }
+    "cut-twice" false "a cut of what replaced a cut" {
+        script: &[&[First, First], &[First, First]],
+        cuts: 2
+    }
+    "cut-best-effort" true "truncations where uncommitted entries reach the extent" {
+        slots: 2,
+        script: &[&[First, First], &[First, First]],
+        mode: Mode::BestEffort,
+        cuts: 1
+    }
+    "primary" true "a primary of one epoch after the other, restarted and truncated" {
+        script: &[&[First, First], &[First, First], &[First, First]],
+        cuts: 1,
+        kills: 1
+    , primary: true
+    }
+    "kill" true "a process that dies over an unsynced cache, and power that fails after it" {
+        script: &[&[First, First]],
+        kills: 1
+    }
+    "failure" true "failed syncs, and a store opened again over what the cache kept" {
+        script: &[&[First, First]],
+        failures: 1
+    }
+    "failure-kill" false "failed syncs and a process that dies besides" {
+        script: &[&[First, First, First]],
+        failures: 1,
+        kills: 1
+    }
+    "damage" true "log sectors that go bad at rest" {
+        script: &[&[First, First, First]],
+        damages: 1
+    }
+    "index" true "entries that enter the dirty index late and out of order" {
+        blocks: 2,
+        script: &[&[First, Second, First]],
+        late_index: true
+    }
+    "snapshot" true "a snapshot, its copies and its readers" {
+        blocks: 2,
+        script: &[&[First, Snapshot, Both]],
+        reads: true
+    }
+    "snapshot-overwritten" false "a snapshot whose blocks are overwritten again and again" {
+        blocks: 2,
+        script: &[&[First, Snapshot, Both, First]],
+        slots: 4,
+        reads: true
+    }
+    "snapshot-twice" true "a snapshot after another one was dropped" {
+        slots: 2,
+        script: &[&[First, Snapshot, First, Drop, Snapshot, First]],
+        mode: Mode::BestEffort
+    }
+    "snapshot-rebuild" true "a snapshot of another history at the position of one before" {
+        script: &[&[First, Snapshot, First], &[First, Snapshot, First]],
+        mode: Mode::BestEffort,
+        installs: 1,
+        crashes: 0,
+        bases: &[Base { split: 1, bound: 1 }]
+    }
+    "rebuild" true "a base at a position, crashes at every step, stale logs" {
+        slots: 2,
+        script: &[&[First, First, First], &[First, First, First]],
+        installs: 1,
+        bases: &[Base { split: 2, bound: 2 }]
+    }
+    "rebuild-two-blocks" false "a base whose blocks land one by one" {
+        blocks: 2,
+        script: &[&[First, Second, First], &[Second, First, Second]],
+        installs: 1,
+        bases: &[Base { split: 2, bound: 2 }]
+    }
+    "rebuild-damage" false "a damaged store, rebuilt" {
+        script: &[&[First, First, First], &[First, First, First]],
+        installs: 1,
+        damages: 1,
+        bases: &[Base { split: 2, bound: 2 }]
+    }
+    "fuzzy" true "bases copied while written, and operations during the copy" {
+        slots: 2,
+        mode: Mode::BestEffort,
+        script: &[&[First, First, First], &[First, Snapshot, First]],
+        installs: 1,
+        bases: &[Base { split: 1, bound: 3 }, Base { split: 0, bound: 1 }]
+    }
+    "fuzzy-two-blocks" false "a fuzzy base, each of its blocks at its own position" {
+        blocks: 2,
+        script: &[&[First, Second], &[Both, First, Second]],
+        installs: 1,
+        bases: &[Base { split: 1, bound: 3 }]
+    }
+}
