@@ -129,8 +129,10 @@ fn a_pin_that_cannot_be_acquired_ends_the_session_with_that_cause() {
     )));
 }
 
+type End = fn(&mut Scene, &FencingToken);
+
 /// Every way in which a session with both pins can end, and a name for it.
-fn ends() -> Vec<(&'static str, fn(&mut Scene, &FencingToken))> {
+fn ends() -> Vec<(&'static str, End)> {
     vec![
         ("fault", |scene, token| {
             let out = &mut scene.out;

@@ -235,12 +235,10 @@ impl Scene {
         extent: u64,
         history: &RetainedHistory,
     ) -> CatchUpPlan {
-        match self
-            .handshake(token, Some(&facts(log, extent)), history)
-            .unwrap()
-        {
-            HandshakeOutcome::CatchUp(plan) => plan,
-            other => panic!("no plan: {other:?}"),
+        match self.handshake(token, Some(&facts(log, extent)), history) {
+            Ok(HandshakeOutcome::CatchUp(plan)) => plan,
+            outcome @ (Ok(HandshakeOutcome::SelectSource | HandshakeOutcome::Escalated { .. })
+            | Err(_)) => panic!("no plan: {outcome:?}"),
         }
     }
 
