@@ -8,6 +8,7 @@ mod executors;
 mod invariants;
 mod observation;
 mod pins;
+mod random_calls;
 mod rebuild;
 pub(crate) mod scene;
 mod sessions;
