@@ -7,7 +7,8 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use rustix::net::sockopt;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -17,6 +18,12 @@ use super::server::Server;
 /// How long to let go of the processor when accepting fails, for instance for want of file
 /// descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// A client whose host has vanished is noticed after so long without a sign of life, and three
+/// more unanswered questions.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+const KEEPALIVE_QUESTIONS: u32 = 3;
 
 /// Why clients cannot come in.
 #[derive(Debug, thiserror::Error)]
@@ -105,9 +112,8 @@ impl<E: Export> Server<E> {
             loop {
                 match listener.accept().await {
                     Ok((socket, peer)) => {
-                        // Without it a reply can wait 40 ms for the client's next request.
-                        if let Err(error) = socket.set_nodelay(true) {
-                            warn!(%peer, %error, "TCP_NODELAY refused");
+                        if let Err(error) = tune(&socket) {
+                            warn!(%peer, %error, "socket options refused");
                         }
                         let server = server.clone();
                         tokio::spawn(async move {
@@ -152,6 +158,17 @@ impl<E: Export> Server<E> {
     }
 }
 
+/// Replies leave at once, and a client that is gone for good does not stay attached for ever.
+fn tune(socket: &TcpStream) -> io::Result<()> {
+    // Without it a reply can wait 40 ms for the client's next request.
+    socket.set_nodelay(true)?;
+    sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_QUESTIONS)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    Ok(())
+}
+
 async fn accept_failed(error: &io::Error) {
     warn!(%error, "cannot accept a client");
     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -178,5 +195,26 @@ async fn remove_abandoned_socket(path: &Path) -> Result<(), ListenError> {
         }
         Err(error) => Err(refused(error)),
         Ok(_) => Err(occupied()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::net::sockopt;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::{KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_QUESTIONS, tune};
+
+    #[tokio::test]
+    async fn a_vanished_client_is_noticed_within_two_minutes() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = TcpStream::connect(address).await.unwrap();
+        tune(&socket).unwrap();
+        assert!(socket.nodelay().unwrap());
+        assert!(sockopt::socket_keepalive(&socket).unwrap());
+        assert_eq!(sockopt::tcp_keepidle(&socket).unwrap(), KEEPALIVE_IDLE);
+        let noticed = KEEPALIVE_IDLE + KEEPALIVE_INTERVAL * KEEPALIVE_QUESTIONS;
+        assert!(noticed.as_secs() <= 120);
     }
 }

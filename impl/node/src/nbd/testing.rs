@@ -17,6 +17,8 @@ pub(super) struct Controls {
     pub(super) calls: Mutex<Vec<String>>,
     /// Blocks (by number) whose reads and writes fail with EIO.
     pub(super) bad_blocks: Mutex<BTreeSet<u64>>,
+    /// Blocks at which the device panics, as a broken one would.
+    pub(super) cursed_blocks: Mutex<BTreeSet<u64>>,
     /// While set, writes wait at `gate`.
     pub(super) hold_writes: AtomicBool,
     pub(super) gate: Semaphore,
@@ -46,6 +48,7 @@ impl MemoryDevice {
             content: Mutex::new(vec![0; blocks * BLOCK_SIZE]),
             calls: Mutex::default(),
             bad_blocks: Mutex::default(),
+            cursed_blocks: Mutex::default(),
             hold_writes: AtomicBool::new(false),
             gate: Semaphore::new(0),
             waiting: AtomicUsize::new(0),
@@ -81,6 +84,11 @@ impl MemoryDevice {
             .unwrap()
             .push(format!("{what} {offset}+{length}"));
         let touched = offset / block..(offset + length) / block;
+        let cursed = self.controls.cursed_blocks.lock().unwrap().clone();
+        assert!(
+            cursed.range(touched.clone()).next().is_none(),
+            "the test asked for this panic"
+        );
         let bad = self.controls.bad_blocks.lock().unwrap();
         if bad.range(touched).next().is_some() {
             return Err(ExportError::Io {

@@ -208,6 +208,38 @@ async fn a_client_that_talks_nonsense_is_dropped_and_no_other() {
 }
 
 #[tokio::test]
+async fn a_client_that_hangs_up_inside_a_write_leaves_nothing_behind() {
+    let rig = Rig::new(Limits::default()).await;
+    for cut in [0, 27, 28, 29, 28 + 4095] {
+        let mut socket = rig.raw().await;
+        let mut words = request(1, 1, 0, 4096);
+        words.extend([9; 4096]);
+        socket.write_all(&words[..cut]).await.unwrap();
+    }
+    // Announced as large as can be, and never sent.
+    let mut socket = rig.raw().await;
+    let words = request(1, 1, 0, 1 << 20);
+    socket.write_all(&words).await.unwrap();
+    drop(socket);
+    while rig.server.attached("vol") > 0 {
+        tokio::task::yield_now().await;
+    }
+    assert!(rig.controls.calls().is_empty());
+}
+
+#[tokio::test]
+async fn a_device_that_panics_takes_one_connection_with_it() {
+    let rig = Rig::new(Limits::default()).await;
+    rig.controls.cursed_blocks.lock().unwrap().insert(5);
+    let (good, unlucky) = (rig.attach().await, rig.attach().await);
+    let lost = unlucky.read(5 * 4096, 4096).await;
+    assert!(matches!(lost, Err(ClientError::Disconnected)));
+    good.write(0, Bytes::from(vec![1; 4096])).await.unwrap();
+    good.write(512, Bytes::from(vec![2; 512])).await.unwrap();
+    assert!(rig.server.withdraw("vol").await, "nothing is held for ever");
+}
+
+#[tokio::test]
 async fn goodbye_waits_for_what_is_in_flight() {
     let rig = Rig::new(Limits::default()).await;
     rig.controls.hold_writes.store(true, Ordering::SeqCst);
