@@ -6,6 +6,7 @@ mod catch_up;
 mod every_log;
 mod executors;
 mod invariants;
+mod names;
 mod observation;
 mod pins;
 mod random_calls;
