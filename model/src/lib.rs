@@ -7,6 +7,7 @@
 //! - [`checking`] is the checker: exact graphs, a second opinion by stateright, mutations, traces.
 //!   It knows of no protocol.
 //! - [`session`] is the recovery session: one primary's engine, every call, every stale token.
+//! - [`storage`] is one node's storage: log ring, superblocks, extent and snapshots, under any crash.
 //!
 //! It depends on nothing of the implementation, and the implementation on nothing of it. What
 //! holds the two together is the conformance suite, which drives the engine through every edge of
@@ -21,3 +22,4 @@
 
 pub mod checking;
 pub mod session;
+pub mod storage;

@@ -21,7 +21,12 @@ pub struct LogSector {
 }
 
 impl LogSector {
-    const TORN: Self = Self { entry: Entry::TORN, part: 0, run: 0, durable: 0 };
+    const TORN: Self = Self {
+        entry: Entry::TORN,
+        part: 0,
+        run: 0,
+        durable: 0,
+    };
 }
 
 /// One superblock slot. Everything in it is durable in one step.
@@ -122,7 +127,8 @@ impl Image {
     /// The newest superblock; blank where there is none.
     #[must_use]
     pub fn superblock(&self) -> Superblock {
-        self.newest().map_or_else(Superblock::default, |slot| self.superblocks[slot])
+        self.newest()
+            .map_or_else(Superblock::default, |slot| self.superblocks[slot])
     }
 
     fn same(&self, other: &Self, sector: usize) -> bool {
@@ -176,7 +182,11 @@ impl Disk {
     #[must_use]
     pub fn formatted() -> Self {
         let image = Image::formatted();
-        Self { durable: image, cached: image, abandoned: 0 }
+        Self {
+            durable: image,
+            cached: image,
+            abandoned: 0,
+        }
     }
 
     /// The sectors that a power loss may or may not keep.
@@ -228,7 +238,10 @@ impl Disk {
     pub fn write_superblock(&mut self, slot: usize, superblock: Superblock) {
         let newest = self.cached.superblock().generation;
         let generation = newest.saturating_add(1).min(3);
-        self.cached.superblocks[slot] = Superblock { generation, ..superblock };
+        self.cached.superblocks[slot] = Superblock {
+            generation,
+            ..superblock
+        };
     }
 
     /// Whether a superblock is written and not yet synced.

@@ -36,7 +36,9 @@ impl Storage {
     /// The cache is gone, but for what landed; the process is gone.
     pub(super) fn lose_power(&self, state: &mut State, landed: Sectors, torn: Option<u8>) {
         state.ghost.left.crashes = state.ghost.left.crashes.saturating_sub(1);
-        state.disk.lose_power(landed, torn.map(usize::from).filter(|&at| at < SECTORS));
+        state
+            .disk
+            .lose_power(landed, torn.map(usize::from).filter(|&at| at < SECTORS));
         self.go_down(state);
     }
 
@@ -106,12 +108,27 @@ impl Storage {
         state.memory = Memory {
             durable: reading.end,
             committed: superblock.extent_bound.min(reading.end),
-            next_slot: if by_lsn { self.ring(reading.end) } else { reading.next_slot },
+            next_slot: if by_lsn {
+                self.ring(reading.end)
+            } else {
+                reading.next_slot
+            },
             ..Memory::default()
         };
         let same_run = self.lacks(Mutation::F20NoNewRunAtOpening);
-        let run = if same_run { superblock.run } else { superblock.run + 1 };
-        self.write_superblock(state, Superblock { sealed: reading.end, run, ..superblock });
+        let run = if same_run {
+            superblock.run
+        } else {
+            superblock.run + 1
+        };
+        self.write_superblock(
+            state,
+            Superblock {
+                sealed: reading.end,
+                run,
+                ..superblock
+            },
+        );
     }
 
     /// The superblock in flight becomes durable, and what it announced happens.
@@ -167,7 +184,11 @@ impl Storage {
     fn advanced(&self, state: &mut State, before: &Superblock) {
         let superblock = state.disk.durable.superblock();
         for written in &mut state.memory.written {
-            *written = if *written > superblock.checkpoint { *written } else { 0 };
+            *written = if *written > superblock.checkpoint {
+                *written
+            } else {
+                0
+            };
         }
         if state.memory.synced <= superblock.checkpoint {
             state.memory.synced = 0;
@@ -191,7 +212,11 @@ impl Storage {
             Synced::Superblock => state.disk.superblock_in_flight(),
             Synced::Extent => self.frontier(state) > self.synced(state),
         };
-        if due { Ok(()) } else { Err(Refusal::NothingToDo) }
+        if due {
+            Ok(())
+        } else {
+            Err(Refusal::NothingToDo)
+        }
     }
 
     /// Whether the sectors landed is unknown, and no later sync will write them. The first failure
@@ -229,13 +254,12 @@ impl Storage {
             && state.disk.unsynced() >> slot & 1 == 0;
         let others = (image.log.iter().enumerate())
             .filter(|&(other, sector)| {
-                other != usize::from(slot)
-                    && sector.entry.is_some()
-                    && sector.run == superblock.run
+                other != usize::from(slot) && sector.entry.is_some() && sector.run == superblock.run
             })
             .map(|(_, sector)| sector.durable);
-        let vouched =
-            others.chain([superblock.sealed, superblock.checkpoint]).any(|vouched| vouched >= lsn);
+        let vouched = others
+            .chain([superblock.sealed, superblock.checkpoint])
+            .any(|vouched| vouched >= lsn);
         (retained && vouched).then_some(lsn)
     }
 
@@ -247,12 +271,16 @@ impl Storage {
         if state.ghost.left.damages == 0 || state.ghost.damaged != 0 {
             return Err(Refusal::Exhausted);
         }
-        self.vouched(state, slot).map(|_| ()).ok_or(Refusal::NotVouched)
+        self.vouched(state, slot)
+            .map(|_| ())
+            .ok_or(Refusal::NotVouched)
     }
 
     /// Its checksum fails from now on.
     pub(super) fn damage(&self, state: &mut State, slot: u8) {
-        let Some(lsn) = self.vouched(state, slot) else { return };
+        let Some(lsn) = self.vouched(state, slot) else {
+            return;
+        };
         state.ghost.left.damages = state.ghost.left.damages.saturating_sub(1);
         state.ghost.damaged = lsn;
         state.disk.durable.tear(usize::from(slot));

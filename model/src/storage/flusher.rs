@@ -25,7 +25,9 @@ impl Storage {
 
     /// The last entry that the flusher may bring to the extent, as this node knows it.
     fn limit(&self, state: &State) -> Lsn {
-        let Memory { durable, committed, .. } = state.memory;
+        let Memory {
+            durable, committed, ..
+        } = state.memory;
         match self.bounds.mode {
             Mode::BestEffort => durable,
             Mode::Sync if self.lacks(Mutation::F95BoundPastDurable) => committed,
@@ -74,8 +76,8 @@ impl Storage {
             let kind = self.bounds.kind(self.entry(state, lsn));
             let applied = (0..self.bounds.blocks)
                 .all(|block| !kind.writes(block) || state.memory.written[block] >= lsn);
-            let passed = !Self::indexed(state, lsn)
-                && self.lacks(Mutation::F07CheckpointPastUnindexed);
+            let passed =
+                !Self::indexed(state, lsn) && self.lacks(Mutation::F07CheckpointPastUnindexed);
             if kind.is_operation() || !(passed || Self::indexed(state, lsn) && applied) {
                 break;
             }
@@ -86,7 +88,10 @@ impl Storage {
 
     /// How far the extent was synced.
     pub(super) fn synced(&self, state: &State) -> Lsn {
-        state.memory.synced.max(state.disk.durable.superblock().checkpoint)
+        state
+            .memory
+            .synced
+            .max(state.disk.durable.superblock().checkpoint)
     }
 
     /// There is more to flush than the durable bound covers.
@@ -104,7 +109,13 @@ impl Storage {
     pub(super) fn raise_bound(&self, state: &mut State) {
         let superblock = state.disk.durable.superblock();
         let extent_bound = self.limit(state);
-        self.write_superblock(state, Superblock { extent_bound, ..superblock });
+        self.write_superblock(
+            state,
+            Superblock {
+                extent_bound,
+                ..superblock
+            },
+        );
     }
 
     /// Whether a block was copied out for the present snapshot.
@@ -143,7 +154,9 @@ impl Storage {
     /// The version is read from the log and written in place. An entry whose checksum fails stops
     /// the node: it is never skipped.
     pub(super) fn write_extent(&self, state: &mut State, block: usize, landed: bool) {
-        let Some(lsn) = self.due(state, block) else { return };
+        let Some(lsn) = self.due(state, block) else {
+            return;
+        };
         if landed {
             state.disk.land(extent_sector(block));
         }
@@ -163,7 +176,12 @@ impl Storage {
         let begin = self.slot_of(state, lsn);
         (0..self.bounds.kind(entry).sectors()).all(|part| {
             let sector = state.disk.cached.log[usize::from(self.ring(begin + part))];
-            sector == LogSector { entry, part, ..sector }
+            sector
+                == LogSector {
+                    entry,
+                    part,
+                    ..sector
+                }
         })
     }
 
@@ -172,8 +190,7 @@ impl Storage {
         match state.phase {
             Phase::Open if self.frontier(state) > self.synced(state) => Ok(()),
             Phase::Installing
-                if self.chunks_complete(state)
-                    && state.disk.unsynced_of(EXTENT_SECTORS) != 0 =>
+                if self.chunks_complete(state) && state.disk.unsynced_of(EXTENT_SECTORS) != 0 =>
             {
                 Ok(())
             }
@@ -221,7 +238,10 @@ impl Storage {
     /// durable.
     pub(super) fn checkpoint(&self, state: &mut State) {
         let checkpoint = self.checkpoint_due(state);
-        let superblock = Superblock { checkpoint, ..state.disk.durable.superblock() };
+        let superblock = Superblock {
+            checkpoint,
+            ..state.disk.durable.superblock()
+        };
         if self.lacks(Mutation::F23ReclaimOnlyWithCheckpoint) {
             return self.write_superblock(state, self.with_tail(state, superblock));
         }
@@ -254,7 +274,14 @@ impl Storage {
             Kind::Drop | Kind::First | Kind::Second | Kind::Both => Entry::NONE,
         };
         let superblock = state.disk.durable.superblock();
-        self.write_superblock(state, Superblock { checkpoint: lsn, snapshot, ..superblock });
+        self.write_superblock(
+            state,
+            Superblock {
+                checkpoint: lsn,
+                snapshot,
+                ..superblock
+            },
+        );
     }
 
     /// The block is about to be overwritten, and the snapshot still shares it with the extent.
@@ -292,8 +319,7 @@ impl Storage {
         if !self.bounds.reads {
             return Err(Refusal::Exhausted);
         }
-        if state.memory.read != Read::None || !state.disk.durable.superblock().snapshot.is_some()
-        {
+        if state.memory.read != Read::None || !state.disk.durable.superblock().snapshot.is_some() {
             return Err(Refusal::NothingToDo);
         }
         Ok(())

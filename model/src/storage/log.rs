@@ -19,7 +19,11 @@ impl Storage {
     /// Sectors taken by the entries of `(from, to]`.
     fn sectors(&self, state: &State, from: Lsn, to: Lsn) -> u8 {
         (from + 1..=to.min(LSNS as Lsn))
-            .map(|lsn| self.bounds.kind(state.ghost.history[usize::from(lsn)]).sectors())
+            .map(|lsn| {
+                self.bounds
+                    .kind(state.ghost.history[usize::from(lsn)])
+                    .sectors()
+            })
             .sum()
     }
 
@@ -47,8 +51,16 @@ impl Storage {
         Entry::new(lsn, epoch, self.bounds.primary && lsn <= state.ghost.made)
     }
 
+    /// Whether an entry of `epoch` at `lsn` may follow one of epoch `before`: two logs that share
+    /// an entry are equal up to it, so that each epoch has one place where it departs. (A node
+    /// that makes its entries itself departs where it happens to be.)
+    pub(super) fn follows(&self, state: &State, before: u8, (lsn, epoch): (Lsn, u8)) -> bool {
+        let departs = epoch == 2 && before < 2 && !self.bounds.primary;
+        before <= epoch && (!departs || state.ghost.turn == 0 || state.ghost.turn == lsn)
+    }
+
     /// The node is open, the instance's log may grow, the entry is the one that follows in the
-    /// committed history (or any of an epoch that is not behind the last entry's), and there is
+    /// committed history (or any that may follow the last entry), and there is
     /// room. A primary makes entries in its own epoch only, and only while it serves.
     pub(super) fn guard_append(&self, state: &State, epoch: u8) -> Result<(), Refusal> {
         self.in_phase(state, Phase::Open)?;
@@ -61,8 +73,13 @@ impl Storage {
             if known.epoch() != epoch {
                 return Err(Refusal::AgainstHistory);
             }
-        } else if epoch < state.ghost.history[usize::from(state.head)].epoch() {
+        }
+        let before = state.ghost.history[usize::from(state.head)].epoch();
+        if epoch < before {
             return Err(Refusal::EpochBehind);
+        }
+        if !self.follows(state, before, (next, epoch)) {
+            return Err(Refusal::AgainstHistory);
         }
         if self.bounds.primary {
             if epoch != state.ghost.epoch {
@@ -87,13 +104,20 @@ impl Storage {
         let run = state.disk.durable.superblock().run;
         for part in 0..self.bounds.kind(entry).sectors() {
             let slot = self.ring(state.memory.next_slot + part);
-            state.disk.cached.log[usize::from(slot)] =
-                LogSector { entry, part, run, durable: state.memory.durable };
+            state.disk.cached.log[usize::from(slot)] = LogSector {
+                entry,
+                part,
+                run,
+                durable: state.memory.durable,
+            };
         }
         state.memory.next_slot =
             self.ring(state.memory.next_slot + self.bounds.kind(entry).sectors());
         state.head = lsn;
         state.ghost.history[usize::from(lsn)] = entry;
+        if epoch == 2 && state.ghost.turn == 0 && !self.bounds.primary {
+            state.ghost.turn = lsn;
+        }
         if self.bounds.late_index {
             state.memory.unindexed |= 1 << (lsn - 1);
         }
@@ -176,10 +200,8 @@ impl Storage {
     /// `committed` is never taken to be more than the own head, and never moves back.
     pub(super) fn guard_commit(&self, state: &State, to: Lsn) -> Result<(), Refusal> {
         self.in_phase(state, Phase::Open)?;
-        if self.bounds.mode == Mode::BestEffort
-            || to <= state.memory.committed
-            || to > state.head
-        {
+        let beyond = to > state.head && !self.lacks(Mutation::CommittedBeyondHead);
+        if self.bounds.mode == Mode::BestEffort || to <= state.memory.committed || beyond {
             return Err(Refusal::NothingToDo);
         }
         Ok(())
@@ -210,7 +232,12 @@ impl Storage {
         if self.lacks(Mutation::F12PinPullsCheckpoint) {
             return self.no_superblock_in_flight(state);
         }
-        if at < state.disk.cached.superblock().tail {
+        let tail = if self.lacks(Mutation::PinOverReclaimInFlight) {
+            state.disk.durable.superblock().tail
+        } else {
+            state.disk.cached.superblock().tail
+        };
+        if at < tail {
             return Err(Refusal::HistoryGone);
         }
         Ok(())
@@ -222,7 +249,14 @@ impl Storage {
         let superblock = state.disk.durable.superblock();
         if at < superblock.tail && self.lacks(Mutation::F12PinPullsCheckpoint) {
             let checkpoint = superblock.checkpoint.min(at);
-            self.write_superblock(state, Superblock { tail: at, checkpoint, ..superblock });
+            self.write_superblock(
+                state,
+                Superblock {
+                    tail: at,
+                    checkpoint,
+                    ..superblock
+                },
+            );
         }
     }
 
@@ -250,8 +284,14 @@ impl Storage {
     /// The superblock `superblock`, with its tail moved as far as its checkpoint and the pin
     /// allow.
     pub(super) fn with_tail(&self, state: &State, superblock: Superblock) -> Superblock {
-        let tail = self.free_up_to(state, superblock.checkpoint).max(superblock.tail);
-        Superblock { tail, tail_slot: self.slot_of(state, tail + 1), ..superblock }
+        let tail = self
+            .free_up_to(state, superblock.checkpoint)
+            .max(superblock.tail);
+        Superblock {
+            tail,
+            tail_slot: self.slot_of(state, tail + 1),
+            ..superblock
+        }
     }
 
     /// A cut is ordered by a newer primary, who never cuts what is committed. The node itself
@@ -300,7 +340,14 @@ impl Storage {
         let superblock = state.disk.durable.superblock();
         let run = superblock.run + 1;
         state.phase = Phase::Cutting;
-        self.write_superblock(state, Superblock { sealed: to, run, ..superblock });
+        self.write_superblock(
+            state,
+            Superblock {
+                sealed: to,
+                run,
+                ..superblock
+            },
+        );
     }
 
     /// The log ends at `to`, from now on and for ever.
@@ -342,7 +389,17 @@ impl Storage {
         state.disk.durable.extent = content;
         state.ghost.flushed = state.ghost.flushed.min(to);
         self.cut(state, to);
-        let Memory { durable, committed, next_slot, .. } = state.memory;
-        state.memory = Memory { durable, committed, next_slot, ..Memory::default() };
+        let Memory {
+            durable,
+            committed,
+            next_slot,
+            ..
+        } = state.memory;
+        state.memory = Memory {
+            durable,
+            committed,
+            next_slot,
+            ..Memory::default()
+        };
     }
 }

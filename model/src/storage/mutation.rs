@@ -47,11 +47,13 @@ pub enum Mutation {
     SwitchBeforeChunksDurable,
     FuzzyBaseTrustedAtSplit,
     SealBeyondDurable,
+    CommittedBeyondHead,
+    PinOverReclaimInFlight,
 }
 
 impl Mutation {
     /// All of them, in the order of their ids.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 43] = [
         Self::F01WriteAtLsn,
         Self::F02ScanFromSlotZero,
         Self::F03CutInMemory,
@@ -93,6 +95,8 @@ impl Mutation {
         Self::SwitchBeforeChunksDurable,
         Self::FuzzyBaseTrustedAtSplit,
         Self::SealBeyondDurable,
+        Self::CommittedBeyondHead,
+        Self::PinOverReclaimInFlight,
     ];
 
     /// `(id, instance, property, what was done to the rules)`.
@@ -344,6 +348,18 @@ impl Mutation {
                 "cut",
                 "P5 a crash alone costs no trust",
                 "a truncation to a position that is not yet durable here seals the log there",
+            ],
+            Self::CommittedBeyondHead => [
+                "S8-committed-beyond-head",
+                "kill",
+                "P6 positions are ordered",
+                "committed is taken from a message even where the node has no such entry",
+            ],
+            Self::PinOverReclaimInFlight => [
+                "S9-pin-over-a-reclaim-in-flight",
+                "ring",
+                "T10 a pin holds the log",
+                "a pin is checked against the durable tail, not against the one in flight",
             ],
         }
     }

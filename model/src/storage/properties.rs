@@ -36,7 +36,11 @@ fn claim(
     says: &'static str,
     holds: fn(&Storage, &State) -> Verdict,
 ) -> Property<Storage> {
-    Property { name, says, check: Check::Always(holds) }
+    Property {
+        name,
+        says,
+        check: Check::Always(holds),
+    }
 }
 
 fn always() -> Vec<Property<Storage>> {
@@ -168,27 +172,42 @@ fn flushed_survives(spec: &Storage, state: &State) -> Verdict {
 }
 
 fn recovers_a_prefix(spec: &Storage, state: &State) -> Verdict {
-    readings(spec, state).iter().fold(Verdict::Vacuous, |verdict, (_, reading)| {
-        let begin = reading.superblock.tail;
-        let antecedent = reading.outcome == Outcome::Sound && reading.end > begin;
-        verdict.and(Verdict::implies(antecedent, || {
-            reading.end <= state.head
-                && (usize::from(begin) + 1..=usize::from(reading.end))
-                    .all(|lsn| reading.entries[lsn] == state.ghost.history[lsn])
-        }))
-    })
+    readings(spec, state)
+        .iter()
+        .fold(Verdict::Vacuous, |verdict, (_, reading)| {
+            let begin = reading.superblock.tail;
+            let antecedent = reading.outcome == Outcome::Sound && reading.end > begin;
+            verdict.and(Verdict::implies(antecedent, || {
+                reading.end <= state.head
+                    && (usize::from(begin) + 1..=usize::from(reading.end))
+                        .all(|lsn| reading.entries[lsn] == state.ghost.history[lsn])
+            }))
+        })
 }
 
 fn trusted_is_the_reference(spec: &Storage, state: &State) -> Verdict {
-    readings(spec, state).iter().fold(Verdict::Vacuous, |verdict, (image, reading)| {
-        let antecedent = reading.trusted() && reading.end > 0;
-        verdict.and(Verdict::implies(antecedent, || {
-            let Reading { superblock, end, entries, .. } = reading;
-            let mut blocks = image.extent;
-            reference::redo(&spec.bounds, entries, superblock.checkpoint, *end, &mut blocks);
-            blocks == reference::content(&spec.bounds, &state.ghost.history, *end)
-        }))
-    })
+    readings(spec, state)
+        .iter()
+        .fold(Verdict::Vacuous, |verdict, (image, reading)| {
+            let antecedent = reading.trusted() && reading.end > 0;
+            verdict.and(Verdict::implies(antecedent, || {
+                let Reading {
+                    superblock,
+                    end,
+                    entries,
+                    ..
+                } = reading;
+                let mut blocks = image.extent;
+                reference::redo(
+                    &spec.bounds,
+                    entries,
+                    superblock.checkpoint,
+                    *end,
+                    &mut blocks,
+                );
+                blocks == reference::content(&spec.bounds, &state.ghost.history, *end)
+            }))
+        })
 }
 
 /// Whether the extent is that of a store whose history the ghost knows: no rebuild has replaced
@@ -232,14 +251,17 @@ fn crash_costs_no_trust(spec: &Storage, state: &State) -> Verdict {
 }
 
 fn always_opens(_: &Storage, state: &State) -> Verdict {
-    Verdict::implies(state.phase == Phase::Down || state.disk.superblock_in_flight(), || {
-        state.disk.durable.newest().is_some()
-    })
+    Verdict::implies(
+        state.phase == Phase::Down || state.disk.superblock_in_flight(),
+        || state.disk.durable.newest().is_some(),
+    )
 }
 
 fn half_installed_is_untrusted(spec: &Storage, state: &State) -> Verdict {
     Verdict::implies(state.ghost.mixed, || {
-        readings(spec, state).iter().all(|(_, reading)| !reading.trusted())
+        readings(spec, state)
+            .iter()
+            .all(|(_, reading)| !reading.trusted())
     })
 }
 
@@ -249,12 +271,18 @@ fn only_committed_in_extent(spec: &Storage, state: &State) -> Verdict {
         .any(|image| image.extent.iter().any(|content| content.is_some()));
     let antecedent = spec.bounds.mode == Mode::Sync && flushed && extent_has_history(state);
     Verdict::implies(antecedent, || {
-        [&state.disk.durable, &state.disk.cached].iter().all(|image| {
-            image.extent.iter().filter(|content| content.is_some()).all(|content| {
-                content.lsn() <= state.ghost.committed
-                    && state.ghost.history[usize::from(content.lsn())] == *content
+        [&state.disk.durable, &state.disk.cached]
+            .iter()
+            .all(|image| {
+                image
+                    .extent
+                    .iter()
+                    .filter(|content| content.is_some())
+                    .all(|content| {
+                        content.lsn() <= state.ghost.committed
+                            && state.ghost.history[usize::from(content.lsn())] == *content
+                    })
             })
-        })
     })
 }
 
@@ -267,7 +295,9 @@ fn positions_are_ordered(_: &Storage, state: &State) -> Verdict {
         && memory.durable <= state.head
         && memory.syncing <= state.head
         && memory.committed <= state.head;
-    Verdict::implies(state.head > 0, || on_disk && (state.phase != Phase::Open || in_memory))
+    Verdict::implies(state.head > 0, || {
+        on_disk && (state.phase != Phase::Open || in_memory)
+    })
 }
 
 fn nothing_needed_is_overwritten(spec: &Storage, state: &State) -> Verdict {
@@ -289,28 +319,38 @@ fn damage_is_reported(spec: &Storage, state: &State) -> Verdict {
     let damaged = state.ghost.damaged;
     let tail = state.disk.durable.superblock().tail;
     let antecedent = damaged > tail && damaged <= state.ghost.flushed;
-    Verdict::implies(antecedent, || spec.read(&state.disk.durable).outcome == Outcome::Broken)
-}
-
-fn snapshot_is_the_reference(spec: &Storage, state: &State) -> Verdict {
-    readings(spec, state).iter().fold(Verdict::Vacuous, |verdict, (image, reading)| {
-        let snapshot = reading.superblock.snapshot;
-        verdict.and(Verdict::implies(reading.trusted() && snapshot.is_some(), || {
-            let reference = reference::content(&spec.bounds, &state.ghost.history, snapshot.lsn());
-            (0..spec.bounds.blocks).all(|block| {
-                let found = if spec.copied(image, block, snapshot) {
-                    image.copies[block].content
-                } else {
-                    image.extent[block]
-                };
-                found == reference[block]
-            })
-        }))
+    Verdict::implies(antecedent, || {
+        spec.read(&state.disk.durable).outcome == Outcome::Broken
     })
 }
 
+fn snapshot_is_the_reference(spec: &Storage, state: &State) -> Verdict {
+    readings(spec, state)
+        .iter()
+        .fold(Verdict::Vacuous, |verdict, (image, reading)| {
+            let snapshot = reading.superblock.snapshot;
+            verdict.and(Verdict::implies(
+                reading.trusted() && snapshot.is_some(),
+                || {
+                    let reference =
+                        reference::content(&spec.bounds, &state.ghost.history, snapshot.lsn());
+                    (0..spec.bounds.blocks).all(|block| {
+                        let found = if spec.copied(image, block, snapshot) {
+                            image.copies[block].content
+                        } else {
+                            image.extent[block]
+                        };
+                        found == reference[block]
+                    })
+                },
+            ))
+        })
+}
+
 fn positions_are_monotone(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     let [before, after] = [step.before, after].map(|state| state.disk.durable.superblock());
     let changed = before != after;
     let rebuild = before.extent_bound == REBUILDING || after.extent_bound == REBUILDING;
@@ -322,15 +362,25 @@ fn positions_are_monotone(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
 }
 
 fn nothing_is_claimed_after_a_failure(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     Verdict::implies(after.ghost.failed, || {
         after.ghost.flushed <= step.before.ghost.flushed
             && after.disk.durable.superblocks == step.before.disk.durable.superblocks
     })
 }
 
-fn seen(name: &'static str, says: &'static str, at: fn(&Storage, &State) -> bool) -> Property<Storage> {
-    Property { name, says, check: Check::Sometimes(at) }
+fn seen(
+    name: &'static str,
+    says: &'static str,
+    at: fn(&Storage, &State) -> bool,
+) -> Property<Storage> {
+    Property {
+        name,
+        says,
+        check: Check::Sometimes(at),
+    }
 }
 
 fn seen_step(
@@ -338,7 +388,11 @@ fn seen_step(
     says: &'static str,
     at: fn(&Storage, &Step<'_, Storage>) -> bool,
 ) -> Property<Storage> {
-    Property { name, says, check: Check::SometimesStep(at) }
+    Property {
+        name,
+        says,
+        check: Check::SometimesStep(at),
+    }
 }
 
 fn witnesses() -> Vec<Property<Storage>> {
@@ -349,7 +403,9 @@ fn witnesses() -> Vec<Property<Storage>> {
             |spec, state| {
                 let log = &state.disk.durable.log;
                 let last = log[usize::from(spec.bounds.slots) - 1];
-                last.entry.is_some() && last.part == 0 && log[0].part == 1
+                last.entry.is_some()
+                    && last.part == 0
+                    && log[0].part == 1
                     && log[0].entry == last.entry
             },
         ),
@@ -360,8 +416,11 @@ fn witnesses() -> Vec<Property<Storage>> {
             "W a torn superblock",
             "a superblock is unreadable and the other one is gone by",
             |_, state| {
-                let generations =
-                    state.disk.durable.superblocks.map(|superblock| superblock.generation);
+                let generations = state
+                    .disk
+                    .durable
+                    .superblocks
+                    .map(|superblock| superblock.generation);
                 state.phase == Phase::Opening && generations.contains(&0)
             },
         ),
@@ -386,19 +445,31 @@ fn witnesses() -> Vec<Property<Storage>> {
                     && step.after.is_ok_and(|after| after.head < step.before.head)
             },
         ),
-        seen("W damage is found", "recovery or flusher says broken", |_, state| {
-            state.phase == Phase::Broken
+        seen(
+            "W damage is found",
+            "recovery or flusher says broken",
+            |_, state| state.phase == Phase::Broken,
+        ),
+        seen("W a store is poisoned", "a sync failed", |_, state| {
+            state.phase == Phase::Poisoned
         }),
-        seen("W a store is poisoned", "a sync failed", |_, state| state.phase == Phase::Poisoned),
-        seen("W an untrusted base", "a node is open on a base that replay has yet to prove", |_, state| {
-            state.phase == Phase::Open
-                && state.memory.durable < state.disk.durable.superblock().extent_bound
-        }),
-        seen_step("W a base becomes trusted", "replay passes the bound of a base", |_, step| {
-            step.action == Action::EndSync
-                && step.before.ghost.rebuilding
-                && step.after.is_ok_and(|after| !after.ghost.rebuilding)
-        }),
+        seen(
+            "W an untrusted base",
+            "a node is open on a base that replay has yet to prove",
+            |_, state| {
+                state.phase == Phase::Open
+                    && state.memory.durable < state.disk.durable.superblock().extent_bound
+            },
+        ),
+        seen_step(
+            "W a base becomes trusted",
+            "replay passes the bound of a base",
+            |_, step| {
+                step.action == Action::EndSync
+                    && step.before.ghost.rebuilding
+                    && step.after.is_ok_and(|after| !after.ghost.rebuilding)
+            },
+        ),
         seen_step(
             "W a snapshot outlives its block",
             "a read of the snapshot is served from its store",
@@ -411,33 +482,35 @@ fn witnesses() -> Vec<Property<Storage>> {
             },
         ),
         seen_step(
-            "W a cut entry's sector is older than its successor's epoch",
+            "W an older epoch follows a cut",
             "after a cut an entry of an older epoch takes the place of a newer one",
             |spec, step| {
                 let next = usize::from(step.before.memory.next_slot);
                 let old = step.before.disk.durable.log[next].entry;
-                match step.action {
-                    Action::Append { epoch } => {
-                        !spec.bounds.primary
-                            && old.is_some()
-                            && old.lsn() == step.before.head + 1
-                            && old.epoch() > epoch
-                            && step.after.is_ok()
-                    }
-                    _ => false,
-                }
+                let Action::Append { epoch } = step.action else {
+                    return false;
+                };
+                !spec.bounds.primary
+                    && old.is_some()
+                    && old.lsn() == step.before.head + 1
+                    && old.epoch() > epoch
             },
         ),
-        seen("W committed beyond durable", "a node knows an entry committed that it has not synced", |_, state| {
-            state.memory.committed > state.memory.durable
-        }),
-        seen_step("W a process dies and power fails before it is back", "", |_, step| {
-            step.before.phase == Phase::Down
-                && match step.action {
-                    Action::LosePower { landed, torn } => landed != 0 || torn.is_some(),
-                    _ => false,
-                }
-        }),
+        seen(
+            "W committed beyond durable",
+            "a node knows an entry committed that it has not synced",
+            |_, state| state.memory.committed > state.memory.durable,
+        ),
+        seen_step(
+            "W a process dies and power fails before it is back",
+            "what the cache kept of a dead process lands in part",
+            |_, step| {
+                let Action::LosePower { landed, torn } = step.action else {
+                    return false;
+                };
+                step.before.phase == Phase::Down && (landed != 0 || torn.is_some())
+            },
+        ),
         Property {
             name: "W a cut is refused for the extent",
             says: "a node refuses to cut below its extent_bound",

@@ -9,7 +9,7 @@ use super::disk::{EXTENT_SECTORS, Superblock};
 use super::reference;
 use super::spec::Storage;
 use super::state::{Memory, Phase, State};
-use super::vocabulary::{Base, Entry, Lsn, REBUILDING};
+use super::vocabulary::{Base, Entry, LSNS, Lsn, REBUILDING};
 
 impl Storage {
     fn base(&self, number: u8) -> Option<Base> {
@@ -18,23 +18,32 @@ impl Storage {
 
     /// The base under installation; nothing at all where a mutation forgot it.
     fn installing(&self, state: &State) -> Base {
-        self.base(state.memory.base).unwrap_or(Base { split: 0, bound: 0 })
+        self.base(state.memory.base)
+            .unwrap_or(Base { split: 0, bound: 0 })
     }
 
-    /// The source's history: what is committed, then entries of the last epoch.
-    fn source_entry(&self, state: &State, lsn: Lsn) -> Entry {
-        if lsn <= state.ghost.committed {
-            state.ghost.history[usize::from(lsn)]
-        } else {
-            Entry::new(lsn, self.bounds.epochs(), false)
+    /// The source's history up to `to`: what is committed, then entries of the newest epoch that
+    /// may follow.
+    fn source(&self, state: &State, to: Lsn) -> [Entry; LSNS + 1] {
+        let mut history = state.ghost.history;
+        for lsn in state.ghost.committed + 1..=to {
+            let before = history[usize::from(lsn) - 1].epoch();
+            let epoch = (1..=self.bounds.epochs())
+                .rev()
+                .find(|&epoch| self.follows(state, before, (lsn, epoch)))
+                .unwrap_or(before);
+            history[usize::from(lsn)] = Entry::new(lsn, epoch, false);
         }
+        history
     }
 
     /// The node is open, broken or was interrupted in a rebuild; nothing is in flight; no volume
     /// operation happened while the base was copied, and the base has no snapshot (one that has
     /// carries it along: not modelled).
     pub(super) fn guard_begin_install(&self, state: &State, base: u8) -> Result<(), Refusal> {
-        let Some(base) = self.base(base) else { return Err(Refusal::Exhausted) };
+        let Some(base) = self.base(base) else {
+            return Err(Refusal::Exhausted);
+        };
         match state.phase {
             Phase::Open | Phase::Broken if state.ghost.left.installs == 0 => {
                 return Err(Refusal::Exhausted);
@@ -58,8 +67,9 @@ impl Storage {
         } else {
             base.bound
         };
-        let operation = (1..=checked)
-            .any(|lsn| self.bounds.kind(self.source_entry(state, lsn)).is_operation());
+        let source = self.source(state, checked);
+        let operation =
+            (1..=usize::from(checked)).any(|lsn| self.bounds.kind(source[lsn]).is_operation());
         if operation {
             return Err(Refusal::OperationInCopy);
         }
@@ -72,7 +82,10 @@ impl Storage {
         state.ghost.flushed = 0;
         state.ghost.rebuilding = true;
         state.ghost.damaged = 0;
-        state.memory = Memory { base, ..Memory::default() };
+        state.memory = Memory {
+            base,
+            ..Memory::default()
+        };
         if state.phase == Phase::Untrusted {
             return self.open_for_chunks(state);
         }
@@ -82,14 +95,24 @@ impl Storage {
         }
         let superblock = state.disk.durable.superblock();
         state.phase = Phase::Marking;
-        self.write_superblock(state, Superblock { extent_bound: REBUILDING, ..superblock });
+        self.write_superblock(
+            state,
+            Superblock {
+                extent_bound: REBUILDING,
+                ..superblock
+            },
+        );
     }
 
     /// The marker is durable: the old log is gone, and the history is the source's.
     pub(super) fn open_for_chunks(&self, state: &mut State) {
         let base = self.installing(state);
-        for lsn in 1..=base.bound {
-            state.ghost.history[usize::from(lsn)] = self.source_entry(state, lsn);
+        state.ghost.history = self.source(state, base.bound);
+        let turn = (1..=base.bound)
+            .find(|&lsn| state.ghost.history[usize::from(lsn)].epoch() == 2)
+            .unwrap_or(0);
+        if state.ghost.turn == 0 {
+            state.ghost.turn = turn;
         }
         state.ghost.committed = state.ghost.committed.max(base.bound);
         state.head = 0;
@@ -112,9 +135,12 @@ impl Storage {
     ) -> Result<(), Refusal> {
         self.in_phase(state, Phase::Installing)?;
         let base = self.installing(state);
-        let wrote = self.bounds.kind(state.ghost.history[usize::from(version)]).writes(block);
-        let offered = version == base.split
-            || base.split < version && version <= base.bound && wrote;
+        let wrote = self
+            .bounds
+            .kind(state.ghost.history[usize::from(version)])
+            .writes(block);
+        let offered =
+            version == base.split || base.split < version && version <= base.bound && wrote;
         if state.memory.chunks >> block & 1 == 1 || !offered {
             return Err(Refusal::NothingToDo);
         }
@@ -140,7 +166,9 @@ impl Storage {
     /// (Mutation) The flusher was not stopped.
     pub(super) fn guard_stale_flush(&self, state: &State, block: usize) -> Result<(), Refusal> {
         self.in_phase(state, Phase::Installing)?;
-        self.stale_version(state, block).map(|_| ()).ok_or(Refusal::NothingToDo)
+        self.stale_version(state, block)
+            .map(|_| ())
+            .ok_or(Refusal::NothingToDo)
     }
 
     /// (Mutation) It writes a block of the old log.
@@ -167,14 +195,22 @@ impl Storage {
         let base = self.installing(state);
         let old = state.disk.durable.superblock();
         let trusted_at_split = self.lacks(Mutation::FuzzyBaseTrustedAtSplit);
-        let run = if self.lacks(Mutation::F05StaleLogAfterSwitch) { old.run } else { old.run + 1 };
+        let run = if self.lacks(Mutation::F05StaleLogAfterSwitch) {
+            old.run
+        } else {
+            old.run + 1
+        };
         state.ghost.mixed = false;
         state.head = base.split;
         state.phase = Phase::Switching;
         let superblock = Superblock {
             generation: 0,
             checkpoint: base.split,
-            extent_bound: if trusted_at_split { base.split } else { base.bound },
+            extent_bound: if trusted_at_split {
+                base.split
+            } else {
+                base.bound
+            },
             tail: base.split,
             tail_slot: self.ring(base.split),
             sealed: base.split,

@@ -113,7 +113,8 @@ impl Storage {
         if whole {
             return Some(head.entry);
         }
-        self.lacks(Mutation::M28TornEntryCounts).then_some(Entry::TORN)
+        self.lacks(Mutation::M28TornEntryCounts)
+            .then_some(Entry::TORN)
     }
 
     /// (Mutation) Whatever the next sector holds is taken for the next entry.

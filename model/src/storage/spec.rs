@@ -21,9 +21,15 @@ impl Storage {
     /// The specification at an instance.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        let at = instances::INSTANCES.iter().position(|instance| instance.name == name)?;
+        let at = instances::INSTANCES
+            .iter()
+            .position(|instance| instance.name == name)?;
         let instance = instances::INSTANCES[at];
-        Some(Self { instance, bounds: instances::BOUNDS[at], mutation: None })
+        Some(Self {
+            instance,
+            bounds: instances::BOUNDS[at],
+            mutation: None,
+        })
     }
 
     /// Whether that rule is the broken one.
@@ -32,7 +38,11 @@ impl Storage {
     }
 
     pub(super) fn in_phase(&self, state: &State, phase: Phase) -> Result<(), Refusal> {
-        if state.phase == phase { Ok(()) } else { Err(Refusal::WrongPhase) }
+        if state.phase == phase {
+            Ok(())
+        } else {
+            Err(Refusal::WrongPhase)
+        }
     }
 
     pub(super) fn no_superblock_in_flight(&self, state: &State) -> Result<(), Refusal> {
@@ -45,7 +55,11 @@ impl Storage {
     /// Writes a superblock, never over the newest durable one.
     pub(super) fn write_superblock(&self, state: &mut State, superblock: Superblock) {
         let newest = state.disk.cached.newest().unwrap_or(1);
-        let slot = if self.lacks(Mutation::F15OneSuperblock) { 0 } else { 1 - newest };
+        let slot = if self.lacks(Mutation::F15OneSuperblock) {
+            0
+        } else {
+            1 - newest
+        };
         state.disk.write_superblock(slot, superblock);
     }
 
@@ -53,13 +67,19 @@ impl Storage {
     fn power_losses(&self, state: &State, calls: &mut Vec<Action>) {
         let unsynced = state.disk.unsynced();
         if state.ghost.left.crashes == 0 {
-            return calls.push(Action::LosePower { landed: 0, torn: None });
+            return calls.push(Action::LosePower {
+                landed: 0,
+                torn: None,
+            });
         }
         let mut landed = unsynced;
         loop {
             calls.push(Action::LosePower { landed, torn: None });
             for torn in (0..SECTORS as u8).filter(|at| (unsynced & !landed) >> at & 1 == 1) {
-                calls.push(Action::LosePower { landed, torn: Some(torn) });
+                calls.push(Action::LosePower {
+                    landed,
+                    torn: Some(torn),
+                });
             }
             if landed == 0 {
                 break;
@@ -82,8 +102,14 @@ impl Storage {
         }
         calls.extend([Action::RaiseBound, Action::SyncSuperblock]);
         for block in blocks.clone() {
-            calls.push(Action::WriteExtent { block, landed: false });
-            calls.push(Action::WriteExtent { block, landed: true });
+            calls.push(Action::WriteExtent {
+                block,
+                landed: false,
+            });
+            calls.push(Action::WriteExtent {
+                block,
+                landed: true,
+            });
             calls.push(Action::CopyOut { block });
             calls.push(Action::BeginRead { block });
         }
@@ -119,6 +145,7 @@ impl Spec for Storage {
     const NAME: &'static str = "storage";
     type State = State;
     type Action = Action;
+    type Outputs = ();
     type Refusal = Refusal;
 
     fn instance(&self) -> &Instance {
@@ -139,6 +166,7 @@ impl Spec for Storage {
             history: [Entry::NONE; LSNS + 1],
             flushed: 0,
             committed: 0,
+            turn: 0,
             damaged: 0,
             mixed: false,
             rebuilding: false,
@@ -222,7 +250,7 @@ impl Spec for Storage {
         }
     }
 
-    fn apply(&self, before: &State, action: Action) -> State {
+    fn apply(&self, before: &State, action: Action) -> (State, ()) {
         let mut after = *before;
         let state = &mut after;
         match action {
@@ -272,7 +300,7 @@ impl Spec for Storage {
             Action::Rewind => self.rewind(state),
             Action::StaleFlush { block } => self.stale_flush(state, usize::from(block)),
         }
-        after
+        (after, ())
     }
 
     fn encode(&self, state: &State, code: &mut Vec<u8>) {
@@ -342,6 +370,9 @@ impl Spec for Storage {
     }
 
     fn mutants() -> Vec<Mutant<Self>> {
-        Mutation::ALL.iter().filter_map(|mutation| mutation.mutant()).collect()
+        Mutation::ALL
+            .iter()
+            .filter_map(|mutation| mutation.mutant())
+            .collect()
     }
 }

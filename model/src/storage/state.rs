@@ -82,6 +82,9 @@ pub struct Ghost {
     pub flushed: Lsn,
     /// Committed in truth.
     pub committed: Lsn,
+    /// Where the log of the second epoch's primary departs from that of the first's: its first
+    /// own entry; 0 while that is open.
+    pub turn: Lsn,
     /// The durable entry whose sector went bad; 0 if none.
     pub damaged: Lsn,
     /// The extent may be a mixture of the old store and a base.
@@ -166,6 +169,7 @@ impl State {
             left.crashes | left.kills << 4,
             left.cuts | left.failures << 4,
             left.damages | left.installs << 4,
+            ghost.turn,
         ]);
     }
 }
@@ -203,7 +207,13 @@ impl State {
                 entry => format!("{}e{}r{}", entry.lsn(), entry.epoch(), sector.run),
             })
             .collect();
-        let extent: Vec<String> = self.disk.cached.extent.iter().map(|&at| content(at)).collect();
+        let extent: Vec<String> = self
+            .disk
+            .cached
+            .extent
+            .iter()
+            .map(|&at| content(at))
+            .collect();
         format!(
             "{:?}: tail={} checkpoint={} bound={} durable={} committed={} head={} | claimed={} \
              run={} sealed={} snapshot={} | log [{}] extent [{}] unsynced={:#06x}",

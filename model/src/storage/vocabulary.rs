@@ -175,6 +175,10 @@ impl Bounds {
     pub fn kind(&self, entry: Entry) -> Kind {
         let row = usize::from(entry.epoch()).wrapping_sub(1);
         let column = usize::from(entry.lsn()).wrapping_sub(1);
-        self.script.get(row).and_then(|row| row.get(column)).copied().unwrap_or(Kind::First)
+        self.script
+            .get(row)
+            .and_then(|row| row.get(column))
+            .copied()
+            .unwrap_or(Kind::First)
     }
 }
