@@ -17,7 +17,7 @@ use holdfast_types::{EndpointVersion, Epoch, FencingToken, ReplicaId, VolumeId};
 pub use authority::{AssignOutcome, IntentOutcome};
 pub use begin::SenderAuthority;
 
-use crate::{Budgets, Refusal, Sender, Volume};
+use crate::{Budgets, Refusal, Sender, Session, Volume};
 
 /// The state of the engine.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -66,20 +66,28 @@ impl Registry {
         self.volume(volume)?.token(replica)
     }
 
+    /// The session that a token names, if every part of the token is current.
+    ///
+    /// # Errors
+    /// The refusal that a call with this token would get.
+    pub fn session(&self, token: &FencingToken) -> Result<&Session, Refusal> {
+        let volume = self.volumes.get(&token.volume);
+        let volume = volume.ok_or(Refusal::UnknownSender)?;
+        let sender = current_sender(volume, &token.replica, token.epoch, token.endpoint_version)?;
+        match sender.session() {
+            Some(session) if session.id() == token.session => Ok(session),
+            present => Err(Refusal::StaleSession {
+                current: present.map(Session::id),
+            }),
+        }
+    }
+
     /// Whether a call that presented this token now would find every part of it current.
     ///
     /// # Errors
     /// The refusal that the call would get.
     pub fn check_token(&self, token: &FencingToken) -> Result<(), Refusal> {
-        let volume = self.volumes.get(&token.volume);
-        let volume = volume.ok_or(Refusal::UnknownSender)?;
-        let sender = current_sender(volume, &token.replica, token.epoch, token.endpoint_version)?;
-        let current = sender.session().map(|session| session.id());
-        if current == Some(token.session) {
-            Ok(())
-        } else {
-            Err(Refusal::StaleSession { current })
-        }
+        self.session(token).map(|_| ())
     }
 }
 
