@@ -19,6 +19,7 @@ pub mod conformance;
 mod durable_file;
 mod embedded;
 mod lease;
+mod remote;
 
 use std::fmt;
 use std::future::Future;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 
 pub use durable_file::{replace_file, sync_directory};
 pub use embedded::{EmbeddedAuthority, EmbeddedCore, OpenError};
+pub use remote::RemoteAuthority;
 
 /// One life of a primary: made when the role is taken, never written down by the node, so that
 /// nothing can resume it.

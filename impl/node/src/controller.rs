@@ -5,3 +5,4 @@
 //! compare-and-set, and every fence is durable before it is answered.
 
 pub mod decide;
+pub mod drive;

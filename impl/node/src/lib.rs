@@ -5,8 +5,11 @@
 //! - [`commit`]: who must acknowledge before a client is answered;
 //! - [`authority`]: the record, epochs and leases, behind one trait;
 //! - [`controller`]: who becomes primary;
+//! - [`replication`]: both sides of a session in steady state;
+//! - [`rebuild`]: both sides of a base transfer;
 //! - [`nbd`]: the front end that block clients speak to;
-//! - [`config`]: the file and the environment, checked as a whole.
+//! - [`config`]: the file and the environment, checked as a whole;
+//! - [`runtime`]: sockets, timers and disks around all of them.
 //!
 //! The rules come from `docs/protocol.md`; the decisions of a recovery are the engine's alone (T14).
 
@@ -15,3 +18,6 @@ pub mod commit;
 pub mod config;
 pub mod controller;
 pub mod nbd;
+pub mod rebuild;
+pub mod replication;
+pub mod runtime;

@@ -122,8 +122,30 @@ impl CommitLedger {
     pub fn propose(&mut self, record: &VolumeRecord) {
         match Requirement::of(record) {
             Some(requirement) => self.proposed.push(requirement),
+            // Without a primary nothing could be acknowledged under it, so nothing is from now on.
             None => self.in_force = None,
         }
+    }
+
+    /// Gives up the last proposal. Only for one that was never sent to the authority: once it was,
+    /// only a higher revision settles it.
+    pub fn retract_unsent(&mut self) -> Progress {
+        self.proposed.pop();
+        self.advance()
+    }
+
+    /// The members of the in-sync set that have not proven `lsn` durable: who is waited for.
+    #[must_use]
+    pub fn waited_for(&self, lsn: Lsn) -> Vec<ReplicaId> {
+        let Some(in_force) = &self.in_force else {
+            return Vec::new();
+        };
+        let behind = |member: &&ReplicaId| {
+            self.acks
+                .get(*member)
+                .is_none_or(|acknowledged| acknowledged.durable < lsn)
+        };
+        in_force.members().filter(behind).cloned().collect()
     }
 
     /// Whether a proposal is in flight.

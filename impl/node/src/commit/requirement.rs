@@ -46,6 +46,11 @@ impl Requirement {
         self.isr.contains(replica)
     }
 
+    /// The in-sync set.
+    pub fn members(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.isr.iter()
+    }
+
     /// The number of copies in the in-sync set.
     #[must_use]
     pub fn in_sync_count(&self) -> usize {

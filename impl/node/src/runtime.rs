@@ -1,0 +1,33 @@
+//! The drivers: sockets, timers, threads and disks around the state machines.
+//!
+//! | part | is |
+//! | --- | --- |
+//! | [`Node`] | one process's node: its stores, its role in each volume, its listeners |
+//! | `local_store` | one store of this node, and who may touch it |
+//! | `replica_server` | connections of primaries, each driving a [`crate::replication::Receiver`] |
+//! | `primary` | a volume that this node serves: gate, commit, lease, sessions, membership |
+//! | `control` | requests between nodes and from commands, JSON in the wire's frames |
+//!
+//! A driver decides nothing: the engine decides about recovery, the commit rule about
+//! acknowledgements, the authority about roles.
+
+mod clock;
+mod control;
+mod export;
+mod framed;
+mod local_store;
+mod node;
+mod primary;
+mod replica_server;
+mod status;
+
+pub use clock::Clock;
+pub use control::{
+    ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
+    VolumePlan,
+};
+pub use export::PrimaryExport;
+pub use framed::{FrameReader, FrameWriter, StreamError};
+pub use node::{Node, StartError};
+pub use primary::{IoFailure, Primary, StopReason};
+pub use status::{EventRow, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus};

@@ -1,0 +1,222 @@
+//! What can be asked of a node, and the answers.
+
+use std::net::SocketAddr;
+
+use holdfast_types::{
+    BlockCount, DurabilityMode, Epoch, ReplicaId, StoreId, VolumeId, VolumeRecord, WriteAck,
+};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::super::status::{EventRow, NodeStatus};
+use crate::authority::{AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded};
+use crate::controller::decide::{FenceReport, Promotion};
+
+/// One copy of a volume that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MemberPlan {
+    /// The control address of the node that keeps it.
+    pub control: SocketAddr,
+    /// Where primaries reach it, when that is not where the node listens (a proxy, say).
+    pub data: Option<SocketAddr>,
+}
+
+/// A volume that is to be created.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumePlan {
+    /// Its label.
+    pub name: String,
+    /// Its size.
+    pub blocks: BlockCount,
+    /// Its copies.
+    pub members: Vec<MemberPlan>,
+    /// The durability mode; by the number of copies when `None`.
+    pub mode: Option<DurabilityMode>,
+    /// The least number of in-sync copies; all but one when `None`.
+    pub min_in_sync: Option<usize>,
+    /// When a write is acknowledged; as the mode's default when `None`.
+    pub write_ack: Option<WriteAck>,
+}
+
+/// Who a node is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeFacts {
+    /// The label of its copies.
+    pub id: ReplicaId,
+    /// Where replication traffic comes in.
+    pub data: SocketAddr,
+    /// Where control traffic comes in.
+    pub control: SocketAddr,
+}
+
+/// A request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum ControlRequest {
+    /// Who are you?
+    Identify,
+    /// Make a fresh store of a volume, where there is none.
+    CreateStore {
+        /// The volume.
+        volume: VolumeId,
+        /// Its size.
+        blocks: BlockCount,
+    },
+    /// Make an epoch durable and report.
+    Fence {
+        /// The volume.
+        volume: VolumeId,
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// Stop serving in an epoch, and say so to the authority.
+    StepDown {
+        /// The volume.
+        volume: VolumeId,
+        /// The epoch that is given up.
+        epoch: Epoch,
+    },
+    /// The authority's record changed: read it again soon.
+    RecordChanged {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// Create a volume and promote its first primary.
+    CreateVolume(VolumePlan),
+    /// Every volume's record.
+    ListVolumes,
+    /// Move the primary.
+    Promote {
+        /// The volume, by name or id.
+        volume: String,
+        /// To which copy; the best one when `None`. Only with `forced`.
+        replica: Option<ReplicaId>,
+        /// Whether what may be lost is accepted.
+        forced: bool,
+    },
+    /// Everything about this node.
+    Status,
+    /// The recovery events after a sequence number.
+    Events {
+        /// Only later ones; all that are kept when `None`.
+        after: Option<u64>,
+    },
+    /// Stop the node.
+    Shutdown,
+    /// To the authority that this node serves.
+    AuthorityVolumes,
+    /// To the authority that this node serves.
+    AuthorityRead {
+        /// The volume.
+        volume: VolumeId,
+    },
+    /// To the authority that this node serves.
+    AuthorityCreate {
+        /// The record.
+        record: Box<VolumeRecord>,
+    },
+    /// To the authority that this node serves.
+    AuthorityCompareAndSet {
+        /// What is compared with.
+        expected: RecordVersion,
+        /// The proposal.
+        record: Box<VolumeRecord>,
+    },
+    /// To the authority that this node serves.
+    AuthorityMint {
+        /// The volume.
+        volume: VolumeId,
+        /// What is compared with.
+        expected: RecordVersion,
+    },
+    /// To the authority that this node serves.
+    AuthorityRenew(LeaseRequest),
+    /// To the authority that this node serves.
+    AuthorityEnd(LeaseRequest),
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum ControlReply {
+    /// Done, nothing to tell.
+    Done,
+    /// Who the node is.
+    Node(NodeFacts),
+    /// The identity of the store that was made, or was there.
+    Store {
+        /// The store.
+        store: StoreId,
+    },
+    /// A fenced candidate's report.
+    Fenced {
+        /// The report.
+        report: Box<FenceReport>,
+    },
+    /// A record.
+    Recorded {
+        /// The record.
+        recorded: Box<Recorded>,
+    },
+    /// Records.
+    Records {
+        /// The records.
+        records: Vec<Recorded>,
+    },
+    /// A promotion that was carried out.
+    Promoted {
+        /// What was decided.
+        promotion: Box<Promotion>,
+        /// The record that carries it.
+        record: Box<VolumeRecord>,
+    },
+    /// Everything about a node.
+    Status(Box<NodeStatus>),
+    /// Events, oldest first.
+    Events {
+        /// The events.
+        events: Vec<EventRow>,
+    },
+    /// A lease.
+    Lease(LeaseGrant),
+    /// The authority did not.
+    AuthorityError {
+        /// Why.
+        error: AuthorityError,
+    },
+    /// The request was not carried out.
+    Failed {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// Why a request has no answer that its caller can use.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum ControlError {
+    /// The node cannot be reached, or did not answer; whether the request took effect is unknown.
+    #[error("{place}: {detail}")]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// What was seen.
+        detail: String,
+    },
+    /// The node says no.
+    #[error("{reason}")]
+    Failed {
+        /// Why.
+        reason: String,
+    },
+    /// The authority says no.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// An answer to another question.
+    #[error("{place} answered something else than was asked")]
+    Unexpected {
+        /// Where.
+        place: String,
+    },
+}

@@ -1,0 +1,138 @@
+//! Following the authority's records: which role to take up, and which to give up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_types::VolumeId;
+use tokio::time::timeout;
+
+use super::super::export::PrimaryExport;
+use super::super::primary::{Primary, StopReason};
+use super::{Life, NodeShared};
+use crate::authority::Recorded;
+
+/// How often the records are read when nobody says that they changed.
+const READ_EVERY: Duration = Duration::from_millis(500);
+
+/// How long one reading may take.
+const READ_WAIT: Duration = Duration::from_secs(5);
+
+/// Reads the records until the node stops.
+pub(super) async fn follow(node: Arc<NodeShared>) {
+    loop {
+        match timeout(READ_WAIT, node.authority.volumes()).await {
+            Ok(Ok(records)) => {
+                for recorded in records {
+                    observe(&node, recorded).await;
+                }
+            }
+            Ok(Err(error)) => tracing::debug!(%error, "the authority's records were not read"),
+            Err(_) => tracing::debug!("the authority does not answer"),
+        }
+        tokio::select! {
+            () = tokio::time::sleep(READ_EVERY) => {}
+            () = node.record_changed.notified() => {}
+            () = node.stopping() => return,
+        }
+    }
+}
+
+/// Acts on a record that was read.
+async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
+    let record = &recorded.record;
+    let volume = record.volume;
+    if !record.members.contains_key(&node.facts.id) {
+        return;
+    }
+    if node.store(volume).is_none() {
+        // The disk was replaced, or emptied: a newcomer under an old name, with a fresh identity.
+        tracing::warn!(%volume, "the record names this node but it has no store: making a fresh one");
+        if let Err(error) = tokio::task::block_in_place(|| node.ensure_store(volume, record.blocks))
+        {
+            tracing::error!(%volume, error, "no store can be made");
+            return;
+        }
+    }
+    if let Some(primary) = node.primary(volume) {
+        primary.adopt(record);
+        if primary.stop_reason().is_some() {
+            primary.finished().await;
+        }
+    }
+    take_up(node, volume, recorded);
+}
+
+/// Takes the role of a primary up if the record gives it to this node, this store was fenced at that
+/// epoch, and this process has not tried it before.
+fn take_up(node: &Arc<NodeShared>, volume: VolumeId, recorded: Recorded) {
+    let mut slots = node.slots();
+    let Some(slot) = slots.get_mut(&volume) else {
+        return;
+    };
+    let record = recorded.record.clone();
+    slot.store.set_mode(record.mode);
+    slot.recorded = Some(recorded);
+    let promised = slot.store.volume().promise().epoch;
+    if promised > record.epoch {
+        tracing::debug!(%volume, %promised, epoch = %record.epoch,
+            "a newer epoch is promised here than the record has");
+    }
+    let recorded_here = record
+        .members
+        .get(&node.facts.id)
+        .is_some_and(|member| member.store == slot.store.volume().store_id());
+    let mine = record.primary.as_ref() == Some(&node.facts.id)
+        && record.epoch == promised
+        && record.epoch > slot.attempted
+        && slot.primary.is_none()
+        && recorded_here;
+    if !mine || *node.life.borrow() != Life::Running {
+        return;
+    }
+    slot.attempted = record.epoch;
+    let name = record.name.clone();
+    let primary = Arc::new(Primary::new(
+        node.services(),
+        Arc::clone(&slot.store),
+        record,
+    ));
+    slot.primary = Some(Arc::clone(&primary));
+    drop(slots);
+    tokio::spawn(serve(Arc::clone(node), primary, name));
+}
+
+/// The life of one primary, with its clients.
+async fn serve(node: Arc<NodeShared>, primary: Arc<Primary>, name: String) {
+    let ended = {
+        let (node, primary) = (Arc::clone(&node), Arc::clone(&primary));
+        async move {
+            node.crashed().await;
+            primary.stop(StopReason::Deposed {
+                by: primary.epoch(),
+            });
+        }
+    };
+    let watcher = tokio::spawn(ended);
+    let run = Arc::clone(&primary).run(
+        async |primary| {
+            let export = PrimaryExport::new(Arc::clone(primary));
+            if let Err(error) = node.exports.serve(&name, export) {
+                tracing::error!(volume = %primary.volume(), %error, "clients cannot be let in");
+            }
+        },
+        async |_| {
+            node.exports.withdraw(&name).await;
+        },
+    );
+    run.await;
+    watcher.abort();
+    if let Some(slot) = node.slots().get_mut(&primary.volume())
+        && slot
+            .primary
+            .as_ref()
+            .is_some_and(|present| Arc::ptr_eq(present, &primary))
+    {
+        slot.primary = None;
+    }
+    node.record_changed.notify_one();
+}

@@ -1,0 +1,301 @@
+//! Answering the requests of other nodes and of commands.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_types::{
+    DurabilityMode, Endpoint, EndpointVersion, Epoch, Lsn, Member, ReplicaId, Revision, StoreId,
+    VolumeId, VolumeRecord, WriteAck,
+};
+use tokio::task::block_in_place;
+use uuid::Uuid;
+
+use super::super::control::{ControlClient, ControlReply, ControlRequest, NodeFacts, VolumePlan};
+use super::super::primary::StopReason;
+use super::super::status::EventRow;
+use super::{Life, NodeShared};
+use crate::authority::{Authority, AuthorityError};
+use crate::controller::decide::FenceReport;
+use crate::controller::drive::{Choice, promote, tell_members};
+
+/// How long another node may take for one step of creating a volume.
+const MEMBER_WAIT: Duration = Duration::from_secs(60);
+
+/// Copies of a volume, at most.
+const MEMBERS_MAX: usize = 16;
+
+/// Events in one answer, at most.
+const EVENTS_MAX: usize = 1000;
+
+impl NodeShared {
+    /// Carries a request out.
+    pub(crate) async fn answer(self: &Arc<Self>, request: ControlRequest) -> ControlReply {
+        self.carry_out(request)
+            .await
+            .unwrap_or_else(|reason| ControlReply::Failed { reason })
+    }
+
+    async fn carry_out(self: &Arc<Self>, request: ControlRequest) -> Result<ControlReply, String> {
+        match request {
+            ControlRequest::Identify => Ok(ControlReply::Node(self.facts.clone())),
+            ControlRequest::CreateStore { volume, blocks } => {
+                let store = block_in_place(|| self.ensure_store(volume, blocks))?;
+                Ok(ControlReply::Store { store })
+            }
+            ControlRequest::Fence { volume, epoch } => self.fence(volume, epoch).await,
+            ControlRequest::StepDown { volume, epoch } => self.step_down(volume, epoch).await,
+            ControlRequest::RecordChanged { .. } => {
+                self.record_changed.notify_one();
+                Ok(ControlReply::Done)
+            }
+            ControlRequest::CreateVolume(plan) => self.create_volume(plan).await,
+            ControlRequest::ListVolumes => {
+                let records = self.authority.volumes().await;
+                records
+                    .map(|records| ControlReply::Records { records })
+                    .map_err(|error| error.to_string())
+            }
+            ControlRequest::Promote {
+                volume,
+                replica,
+                forced,
+            } => self.promote(&volume, replica, forced).await,
+            ControlRequest::Status => Ok(ControlReply::Status(Box::new(self.status()))),
+            ControlRequest::Events { after } => Ok(ControlReply::Events {
+                events: self.events(after),
+            }),
+            ControlRequest::Shutdown => {
+                self.life.send_if_modified(|life| {
+                    let running = *life == Life::Running;
+                    *life = (*life).max(Life::Stopping);
+                    running
+                });
+                Ok(ControlReply::Done)
+            }
+            authority @ (ControlRequest::AuthorityVolumes
+            | ControlRequest::AuthorityRead { .. }
+            | ControlRequest::AuthorityCreate { .. }
+            | ControlRequest::AuthorityCompareAndSet { .. }
+            | ControlRequest::AuthorityMint { .. }
+            | ControlRequest::AuthorityRenew(_)
+            | ControlRequest::AuthorityEnd(_)) => self.ask_authority(authority).await,
+        }
+    }
+
+    /// Requests to the authority that this node serves.
+    async fn ask_authority(&self, request: ControlRequest) -> Result<ControlReply, String> {
+        let Some(authority) = &self.served_authority else {
+            return Err("this node serves no authority; ask the node that does".into());
+        };
+        let recorded = |answer: Result<_, AuthorityError>| {
+            answer.map(|recorded| ControlReply::Recorded {
+                recorded: Box::new(recorded),
+            })
+        };
+        let answer = match request {
+            ControlRequest::AuthorityVolumes => {
+                let records = authority.volumes().await;
+                records.map(|records| ControlReply::Records { records })
+            }
+            ControlRequest::AuthorityRead { volume } => recorded(authority.read(volume).await),
+            ControlRequest::AuthorityCreate { record } => recorded(authority.create(*record).await),
+            ControlRequest::AuthorityCompareAndSet { expected, record } => {
+                recorded(authority.compare_and_set(expected, *record).await)
+            }
+            ControlRequest::AuthorityMint { volume, expected } => {
+                recorded(authority.mint_epoch(volume, expected).await)
+            }
+            ControlRequest::AuthorityRenew(request) => authority
+                .renew_lease(request)
+                .await
+                .map(ControlReply::Lease),
+            ControlRequest::AuthorityEnd(request) => {
+                let ended = authority.end_lease(request).await;
+                ended.map(|()| ControlReply::Done)
+            }
+            ControlRequest::Identify
+            | ControlRequest::CreateStore { .. }
+            | ControlRequest::Fence { .. }
+            | ControlRequest::StepDown { .. }
+            | ControlRequest::RecordChanged { .. }
+            | ControlRequest::CreateVolume(_)
+            | ControlRequest::ListVolumes
+            | ControlRequest::Promote { .. }
+            | ControlRequest::Status
+            | ControlRequest::Events { .. }
+            | ControlRequest::Shutdown => return Err("not a request to the authority".into()),
+        };
+        Ok(answer.unwrap_or_else(|error| ControlReply::AuthorityError { error }))
+    }
+
+    /// A candidate is fenced: its old role ends first, the epoch is durable before the answer.
+    async fn fence(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, String> {
+        let store = self
+            .store(volume)
+            .ok_or("the volume has no store on this node")?;
+        self.depose(volume, epoch).await;
+        let (_, facts) =
+            block_in_place(|| store.fence(epoch)).map_err(|refusal| refusal.to_string())?;
+        let restarted = store.may_have_lost_received();
+        tracing::info!(%volume, %epoch, durable = %facts.base.durable, "fenced");
+        Ok(ControlReply::Fenced {
+            report: Box::new(FenceReport { facts, restarted }),
+        })
+    }
+
+    async fn step_down(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, String> {
+        match self.primary(volume) {
+            Some(primary) if primary.epoch() == epoch => {
+                primary.stop(StopReason::Asked);
+                primary.finished().await;
+                Ok(ControlReply::Done)
+            }
+            Some(_) | None => Err(format!("this node is not the primary of epoch {epoch}")),
+        }
+    }
+
+    fn events(&self, after: Option<u64>) -> Vec<EventRow> {
+        self.recovery.view(|engine| {
+            let later = |sequence: u64| after.is_none_or(|after| sequence > after);
+            let events = engine.log().iter().filter(|event| later(event.sequence));
+            let mut rows: Vec<EventRow> = match after {
+                Some(_) => events.take(EVENTS_MAX).map(EventRow::from).collect(),
+                None => events.rev().take(EVENTS_MAX).map(EventRow::from).collect(),
+            };
+            rows.sort_by_key(|row| row.sequence);
+            rows
+        })
+    }
+
+    /// The id of a volume that is named by its name or id.
+    async fn resolve(&self, volume: &str) -> Result<VolumeId, String> {
+        let records = self.authority.volumes().await;
+        let records = records.map_err(|error| error.to_string())?;
+        let found = records
+            .iter()
+            .map(|recorded| &recorded.record)
+            .find(|record| {
+                record.name == volume
+                    || Uuid::parse_str(volume).is_ok_and(|id| record.volume.0 == id)
+            });
+        found
+            .map(|record| record.volume)
+            .ok_or_else(|| format!("no volume {volume:?}; `holdfast volume list` shows them"))
+    }
+
+    async fn promote(
+        &self,
+        volume: &str,
+        replica: Option<ReplicaId>,
+        forced: bool,
+    ) -> Result<ControlReply, String> {
+        let choice = match (forced, replica) {
+            (true, replica) => Choice::Forced(replica),
+            (false, None) => Choice::Eligible,
+            (false, Some(_)) => {
+                return Err("a replica can be named only for a forced promotion".into());
+            }
+        };
+        let volume = self.resolve(volume).await?;
+        let wait = self.config.limits.promotion_wait;
+        let (promotion, record) = promote(&self.authority, volume, &choice, wait)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(ControlReply::Promoted {
+            promotion: Box::new(promotion),
+            record: Box::new(record),
+        })
+    }
+
+    /// Creates a volume: its stores, its record, its first primary.
+    async fn create_volume(&self, plan: VolumePlan) -> Result<ControlReply, String> {
+        if plan.members.is_empty() || plan.members.len() > MEMBERS_MAX {
+            return Err(format!("a volume has 1 to {MEMBERS_MAX} copies"));
+        }
+        let records = self.authority.volumes().await;
+        let records = records.map_err(|error| error.to_string())?;
+        if records.iter().any(|known| known.record.name == plan.name) {
+            return Err(format!("a volume {:?} exists already", plan.name));
+        }
+        let volume = VolumeId::random();
+        let mut members = BTreeMap::new();
+        for member in &plan.members {
+            let client = ControlClient::tcp(member.control, MEMBER_WAIT);
+            let (facts, store) = make_store(&client, volume, plan.blocks).await?;
+            let endpoint = Endpoint {
+                data: member.data.unwrap_or(facts.data),
+                control: member.control,
+                version: EndpointVersion(1),
+            };
+            let taken = members.insert(facts.id.clone(), Member { endpoint, store });
+            if taken.is_some() {
+                return Err(format!("two of the copies would be kept by {}", facts.id));
+            }
+        }
+        let record = new_record(volume, &plan, members);
+        let created = self.authority.create(record).await;
+        let created = created.map_err(|error| error.to_string())?;
+        tell_members(&created.record).await;
+        let wait = self.config.limits.promotion_wait;
+        let (promotion, record) = promote(&self.authority, volume, &Choice::Eligible, wait)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(ControlReply::Promoted {
+            promotion: Box::new(promotion),
+            record: Box::new(record),
+        })
+    }
+}
+
+/// A fresh store on another node.
+async fn make_store(
+    client: &ControlClient,
+    volume: VolumeId,
+    blocks: u64,
+) -> Result<(NodeFacts, StoreId), String> {
+    let failed = |error: super::super::control::ControlError| {
+        format!("the node at {}: {error}", client.place())
+    };
+    let identified = client.ask(&ControlRequest::Identify).await;
+    let ControlReply::Node(facts) = identified.map_err(failed)? else {
+        return Err(failed(client.unexpected()));
+    };
+    let made = client
+        .ask(&ControlRequest::CreateStore { volume, blocks })
+        .await;
+    let ControlReply::Store { store } = made.map_err(failed)? else {
+        return Err(failed(client.unexpected()));
+    };
+    Ok((facts, store))
+}
+
+/// The record with which a volume begins.
+fn new_record(
+    volume: VolumeId,
+    plan: &VolumePlan,
+    members: BTreeMap<ReplicaId, Member>,
+) -> VolumeRecord {
+    let copies = members.len();
+    let all: BTreeSet<ReplicaId> = members.keys().cloned().collect();
+    let mode = plan.mode.unwrap_or(VolumeRecord::default_mode(copies));
+    let write_ack = plan.write_ack.unwrap_or(match mode {
+        DurabilityMode::BestEffort => WriteAck::Local,
+        DurabilityMode::SyncAll | DurabilityMode::SyncQuorum => WriteAck::Received,
+    });
+    VolumeRecord {
+        volume,
+        name: plan.name.clone(),
+        blocks: plan.blocks,
+        epoch: Epoch(0),
+        revision: Revision(0),
+        primary: None,
+        members,
+        voters: all.clone(),
+        isr: all,
+        mode,
+        min_in_sync: plan.min_in_sync.unwrap_or(copies.saturating_sub(1).max(1)),
+        write_ack,
+        committed_seen: (Epoch(0), Lsn(0)),
+    }
+}

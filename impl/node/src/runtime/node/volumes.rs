@@ -1,0 +1,159 @@
+//! The stores of a node: opened at the start, made when a volume is created or a disk was replaced.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use holdfast_blockvol::{FormatOptions, MIN_LOG_BYTES, Volume};
+use holdfast_types::{BLOCK_SIZE, BlockCount, Epoch, StoreId, VolumeId};
+use uuid::Uuid;
+
+use super::super::local_store::{LocalStore, volume_options};
+use super::super::status::{NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus};
+use super::{NodeShared, Slot, StartError};
+
+impl NodeShared {
+    fn stores_dir(&self) -> PathBuf {
+        self.config.node.data_dir.join("volumes")
+    }
+
+    fn store_dir(&self, volume: VolumeId) -> PathBuf {
+        self.stores_dir().join(volume.to_string())
+    }
+
+    /// Opens every store there is. One that is damaged is opened as untrusted; one that cannot be
+    /// opened at all stops the node, since nothing may be made in its place.
+    pub(super) fn open_stores(&self) -> Result<(), StartError> {
+        let directory = self.stores_dir();
+        let failed = |source| StartError::Directory {
+            path: directory.clone(),
+            source,
+        };
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        for item in std::fs::read_dir(&directory).map_err(failed)? {
+            let item = item.map_err(failed)?;
+            let name = item.file_name();
+            let Some(volume) = name.to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
+                continue;
+            };
+            self.open_store(VolumeId(volume))
+                .map_err(|source| StartError::Store {
+                    path: item.path(),
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+
+    fn open_store(&self, volume: VolumeId) -> Result<(), holdfast_blockvol::OpenError> {
+        let limits = &self.config.limits;
+        let log_bytes = limits.log_size.unwrap_or(1 << 30);
+        let options = volume_options(limits.retention_percent, log_bytes);
+        let store = LocalStore::open(&self.store_dir(volume), options)?;
+        let slot = Slot {
+            store: Arc::new(store),
+            primary: None,
+            attempted: Epoch(0),
+            recorded: None,
+        };
+        self.slots().insert(volume, slot);
+        Ok(())
+    }
+
+    /// The identity of the store of a volume, which is made when there is none.
+    pub(super) fn ensure_store(
+        &self,
+        volume: VolumeId,
+        blocks: BlockCount,
+    ) -> Result<StoreId, String> {
+        if let Some(store) = self.store(volume) {
+            let present = store.volume().blocks();
+            if present != blocks {
+                return Err(format!(
+                    "the store here has {present} blocks, the volume {blocks}"
+                ));
+            }
+            return Ok(store.volume().store_id());
+        }
+        let mut format = FormatOptions::new(volume, blocks);
+        if self.config.limits.log_size.is_some() {
+            let volume_bytes = blocks.saturating_mul(BLOCK_SIZE as u64);
+            let wanted = self.config.limits.log_bytes(volume_bytes);
+            format.log_bytes = wanted.max(MIN_LOG_BYTES);
+        }
+        Volume::create(&self.store_dir(volume), &format).map_err(|error| error.to_string())?;
+        self.open_store(volume).map_err(|error| error.to_string())?;
+        tracing::info!(%volume, store = %format.store, blocks, "made a store");
+        Ok(format.store)
+    }
+
+    /// Everything about this node.
+    pub(crate) fn status(&self) -> NodeStatus {
+        let slots = self.slots();
+        NodeStatus {
+            node: self.facts.id.clone(),
+            volumes: slots
+                .iter()
+                .map(|(volume, slot)| self.volume_status(*volume, slot))
+                .collect(),
+        }
+    }
+
+    fn volume_status(&self, volume: VolumeId, slot: &Slot) -> VolumeStatus {
+        let store = slot.store.volume();
+        let positions = store.positions();
+        let promise = store.promise();
+        let role = match &slot.primary {
+            Some(primary) if primary.is_serving() => RoleName::Primary,
+            Some(_) => RoleName::Starting,
+            None => match promise.role {
+                holdfast_blockvol::Role::Replica => RoleName::Replica,
+                holdfast_blockvol::Role::None | holdfast_blockvol::Role::Primary => RoleName::None,
+            },
+        };
+        let record = slot.recorded.as_ref().map(|recorded| &recorded.record);
+        VolumeStatus {
+            volume,
+            name: record.map(|record| record.name.clone()),
+            store: store.store_id(),
+            role,
+            promised: promise.epoch,
+            head: positions.head,
+            durable: positions.durable,
+            committed: positions.committed,
+            checkpoint: positions.checkpoint,
+            extent_bound: Some(positions.extent_bound)
+                .filter(|bound| *bound != holdfast_types::Lsn::MAX),
+            trusted: positions.is_trusted(),
+            failure: store.poisoned().map(|poisoned| poisoned.to_string()),
+            record: record.map(RecordStatus::of),
+            lease_remaining_ms: slot.primary.as_ref().map(|primary| {
+                u64::try_from(primary.lease_remaining().as_millis()).unwrap_or(u64::MAX)
+            }),
+            replicas: match &slot.primary {
+                Some(primary) => self.replica_status(volume, primary),
+                None => Vec::new(),
+            },
+        }
+    }
+
+    fn replica_status(
+        &self,
+        volume: VolumeId,
+        primary: &super::super::primary::Primary,
+    ) -> Vec<ReplicaStatus> {
+        let mut replicas: Vec<ReplicaStatus> = self.recovery.view(|engine| {
+            let volume = engine.registry().volume(volume);
+            let senders = volume.into_iter().flat_map(|volume| volume.senders());
+            senders
+                .map(|(replica, sender)| ReplicaStatus::of(replica, &sender.status(replica)))
+                .collect()
+        });
+        for status in &mut replicas {
+            if let Some(acknowledged) = primary.acknowledged_by(&status.replica) {
+                status.received = Some(acknowledged.received);
+                status.durable = Some(acknowledged.durable);
+            }
+        }
+        replicas
+    }
+}

@@ -1,0 +1,172 @@
+//! Joining and leaving the in-sync set: proposed by the primary alone, in flight under both rules
+//! until the outcome is known.
+//!
+//! Rule: `docs/protocol.md`, section 2, "who must acknowledge".
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_types::{DurabilityMode, Epoch, FencingToken, Lsn, ReplicaId, StoreId, VolumeRecord};
+use tokio::time::{Instant, timeout_at};
+
+use super::Primary;
+use crate::authority::{AuthorityError, RecordVersion};
+
+/// How soon to ask the authority again when it did not answer.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// How long a change may wait for what must hold before it is proposed.
+const CONDITION_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a member is to leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// It has had no session for `leave_after`: only as far as the volume goes on without it.
+    Absent,
+    /// Its store will be lowered: in any case (F57).
+    MustRebuild,
+}
+
+/// Whether the volume goes on without `gone`.
+fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
+    let left: BTreeSet<_> = record.isr.iter().filter(|member| *member != gone).collect();
+    match record.mode {
+        DurabilityMode::BestEffort => true,
+        DurabilityMode::SyncAll => left.len() >= record.min_in_sync,
+        DurabilityMode::SyncQuorum => {
+            let voters = record.voters.iter().filter(|voter| left.contains(voter));
+            voters.count() > record.voters.len() / 2
+        }
+    }
+}
+
+/// The record with `replica` in the in-sync set under the store that was proven.
+fn joined(record: &VolumeRecord, replica: &ReplicaId, store: StoreId) -> VolumeRecord {
+    let mut next = record.clone();
+    next.isr.insert(replica.clone());
+    if let Some(member) = next.members.get_mut(replica) {
+        member.store = store;
+    }
+    // After a forced promotion the others become voters again as they join.
+    if record.mode == DurabilityMode::SyncQuorum {
+        next.voters.insert(replica.clone());
+    }
+    next
+}
+
+impl Primary {
+    /// Takes a replica that is in sync into the in-sync set. `false` when that did not come about;
+    /// the caller tries again while the session lasts.
+    pub(super) async fn join(self: &Arc<Self>, token: &FencingToken, store: StoreId) -> bool {
+        let _turn = self.membership.lock().await;
+        let record = self.record();
+        let replica = &token.replica;
+        let recorded = record.members.get(replica).map(|member| member.store);
+        if record.isr.contains(replica) || recorded.is_none() {
+            return true;
+        }
+        let proposal = joined(&record, replica, store);
+        // First its acknowledgements are required, then it is proven durable up to the head of that
+        // moment, then the authority is asked (F56, M31).
+        self.ledger().propose(&proposal);
+        let head = self.store.positions().head;
+        self.want_durable(head);
+        let proven = self.holds(|ledger| {
+            let durable = ledger.acknowledged_by(replica).map(|ack| ack.durable);
+            durable >= Some(head) && ledger.would_be_met_by(&proposal)
+        });
+        let proven = proven.await && self.services.recovery.is_current(token);
+        self.conclude(&record, proposal, proven).await
+    }
+
+    /// Takes a replica out of the in-sync set, if that may be.
+    pub(super) async fn leave(self: &Arc<Self>, replica: &ReplicaId, why: Leaving) -> bool {
+        let _turn = self.membership.lock().await;
+        let record = self.record();
+        if !record.isr.contains(replica) {
+            return true;
+        }
+        match why {
+            Leaving::Absent if !may_leave(&record, replica) => {
+                tracing::warn!(volume = %self.volume, %replica, min_in_sync = record.min_in_sync,
+                    "a member is missing and cannot be left out; `holdfast promote --forced` or a \
+                     lower min_in_sync would let the volume go on");
+                return false;
+            }
+            Leaving::Absent | Leaving::MustRebuild => {}
+        }
+        let mut proposal = record.clone();
+        proposal.isr.remove(replica);
+        self.ledger().propose(&proposal);
+        self.want_durable(self.store.positions().head);
+        let met = self.holds(|ledger| ledger.would_be_met_by(&proposal)).await;
+        self.conclude(&record, proposal, met).await
+    }
+
+    /// Waits for something that the ledger must show.
+    async fn holds(&self, shown: impl Fn(&crate::commit::CommitLedger) -> bool) -> bool {
+        let mut moved = self.ledger_moved.subscribe();
+        let deadline = Instant::now() + CONDITION_WAIT;
+        loop {
+            moved.borrow_and_update();
+            if shown(&self.ledger()) {
+                return true;
+            }
+            if !matches!(timeout_at(deadline, moved.changed()).await, Ok(Ok(()))) {
+                return false;
+            }
+        }
+    }
+
+    /// Sends the proposal, or gives it up unsent; `true` when it is in the record.
+    async fn conclude(&self, base: &VolumeRecord, proposal: VolumeRecord, ready: bool) -> bool {
+        if !ready {
+            self.update(crate::commit::CommitLedger::retract_unsent);
+            return false;
+        }
+        let mut proposal = proposal;
+        proposal.committed_seen = self.committed_seen(base);
+        self.settle_change(RecordVersion::of(base), proposal).await
+    }
+
+    /// What was committed, for the record: never less than it says already.
+    fn committed_seen(&self, record: &VolumeRecord) -> (Epoch, Lsn) {
+        let committed = self.progress().committed;
+        let epoch = self.store.volume().lineage().epoch_at(committed);
+        let seen = (epoch.unwrap_or(Epoch(0)), committed);
+        seen.max(record.committed_seen)
+    }
+
+    /// Proposes until the outcome is known. The same proposal can land only once, and any higher
+    /// revision tells that it cannot land any more (F97).
+    async fn settle_change(&self, expected: RecordVersion, proposal: VolumeRecord) -> bool {
+        let authority = &self.services.authority;
+        loop {
+            match authority.compare_and_set(expected, proposal.clone()).await {
+                Ok(recorded) => {
+                    self.adopt(&recorded.record);
+                    return true;
+                }
+                Err(AuthorityError::Conflict { .. }) => {
+                    if let Ok(present) = authority.read(self.volume).await
+                        && RecordVersion::of(&present.record) > expected
+                    {
+                        self.adopt(&present.record);
+                        return present.record.isr == proposal.isr;
+                    }
+                }
+                Err(error) if error.is_outcome_unknown() => {
+                    tracing::warn!(volume = %self.volume, %error,
+                        "the outcome of an in-sync change is unknown; both rules hold");
+                }
+                Err(error) => {
+                    tracing::error!(volume = %self.volume, %error, "an in-sync change was refused");
+                    self.update(crate::commit::CommitLedger::retract_unsent);
+                    return false;
+                }
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! The base transfer of a rebuild session, on a socket and this node's image.
+
+use holdfast_blockvol::{BaseSource, RetentionPin};
+use holdfast_engine::{Command, Evidence as Fact, PinSlot, RebuildCommand, RebuildEvidence};
+use holdfast_types::{BlockCount, Lsn, RetainedHistory};
+use holdfast_wire::{BaseInstalled, Manifest, RebuildBegin, RebuildSource as BaseKind};
+use tokio::task::block_in_place;
+
+use super::session::{Link, Never, Session, SessionError};
+use crate::rebuild::{RebuildSource, SourceEvidence, SourceStep};
+
+/// How often the split is tried to be taken between two checkpoints.
+const SPLIT_TRIES: usize = 100;
+
+impl Session<'_> {
+    pub(super) async fn rebuild(&mut self, mut link: Link) -> Result<Never, SessionError> {
+        let (base, history) = block_in_place(|| self.pin_base())?;
+        let base_lsn = base.split();
+        self.select(&history, base_lsn)?;
+        let target = history
+            .committed
+            .max(history.epoch_start.unwrap_or(Lsn::ZERO));
+        let begin = RebuildBegin {
+            source: BaseKind::FullBase,
+            target,
+            base_lsn,
+            blocks: self.primary.blocks(),
+        };
+        let (installed, pin) = self.transfer(&mut link, base, begin).await?;
+        let (command, _) = self.step(Fact::Rebuild(RebuildEvidence::BaseInstalled {
+            base_lsn: installed.base_lsn,
+            extent_bound: installed.extent_bound,
+        }))?;
+        let shipper = self.shipper(base_lsn, None)?;
+        self.stream(link, shipper, command, Some(pin)).await
+    }
+
+    /// A live base whose split is the checkpoint that the history names: both are pinned before
+    /// anything is decided from them (F73, T17).
+    fn pin_base(&self) -> Result<(BaseSource, RetainedHistory), SessionError> {
+        let volume = self.primary.store().volume();
+        for _ in 0..SPLIT_TRIES {
+            let base = volume.begin_base(volume.log_bytes() / 4 * 3)?;
+            let history = volume.history();
+            if history.base.checkpoint == base.split() {
+                return Ok((base, history));
+            }
+        }
+        Err(SessionError::Malformed {
+            what: "the checkpoint moved on each time that a base was pinned",
+        })
+    }
+
+    /// Has the engine select the source, and reports both pins.
+    fn select(&self, history: &RetainedHistory, base_lsn: Lsn) -> Result<(), SessionError> {
+        self.step(Fact::History(history))?;
+        let retained_from = self.primary.store().positions().retained_from;
+        for slot in [PinSlot::Retention, PinSlot::Base] {
+            let (command, _) = self.step(Fact::Rebuild(RebuildEvidence::Pinned {
+                slot,
+                retained_from,
+            }))?;
+            if command == Command::Rebuild(RebuildCommand::PrepareReplica) {
+                tracing::info!(replica = %self.token.replica, %base_lsn, "a rebuild begins");
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends the base, chunk by chunk, until the replica has switched to it.
+    async fn transfer(
+        &self,
+        link: &mut Link,
+        base: BaseSource,
+        begin: RebuildBegin,
+    ) -> Result<(BaseInstalled, RetentionPin), SessionError> {
+        let clock = self.primary.services.clock;
+        let stall = self.primary.services.limits.stall_timeout;
+        let frame = (self.token.volume, self.token.epoch, self.token.session);
+        let mut source = RebuildSource::new(frame, begin, stall, clock.now());
+        let mut base = Some(base);
+        let mut retention = None;
+        loop {
+            match source.step() {
+                SourceStep::Send(message) => link.send(message).await?,
+                SourceStep::Read { index } => {
+                    if let Some(base) = &base {
+                        let (bytes, digest) = block_in_place(|| base.read(index))?;
+                        let message = source.chunk(index, bytes, digest.0)?;
+                        link.send(message).await?;
+                    }
+                }
+                SourceStep::Finish => {
+                    let Some(base) = base.take() else {
+                        return Err(SessionError::Malformed {
+                            what: "a base that was finished before",
+                        });
+                    };
+                    let (manifest, pin) = block_in_place(|| base.finish())?;
+                    retention = Some(pin);
+                    let message = source.manifest(Manifest {
+                        base_lsn: manifest.base_lsn,
+                        extent_bound: manifest.extent_bound,
+                        blocks: manifest.blocks,
+                        sha256: manifest.digest.0,
+                        lineage: manifest.lineage,
+                    });
+                    link.send(message).await?;
+                }
+                SourceStep::Wait => {
+                    link.flush().await?;
+                    let frame = link.receive().await?;
+                    let evidence = source.receive(clock.now(), &frame)?;
+                    let switched = self.note(evidence, begin.blocks)?;
+                    if let (Some(installed), Some(pin)) = (switched, retention.take()) {
+                        return Ok((installed, pin));
+                    }
+                }
+            }
+            self.within_budget()?;
+        }
+    }
+
+    /// Tells the engine what the replica has proven.
+    fn note(
+        &self,
+        evidence: SourceEvidence,
+        blocks: BlockCount,
+    ) -> Result<Option<BaseInstalled>, SessionError> {
+        let fact = match evidence {
+            SourceEvidence::Ready => RebuildEvidence::ReplicaReady {
+                chunks_total: holdfast_blockvol::chunk_count(blocks),
+            },
+            SourceEvidence::Installed { chunks } => RebuildEvidence::ChunksInstalled {
+                chunks_done: chunks,
+            },
+            SourceEvidence::Switched(installed) => return Ok(Some(installed)),
+        };
+        match self.step(Fact::Rebuild(fact))? {
+            (Command::Ended { cause }, _) => Err(SessionError::Ended { cause }),
+            (
+                Command::Dial { .. }
+                | Command::SendHello
+                | Command::AwaitReport
+                | Command::SelectSource
+                | Command::CatchUp(_)
+                | Command::Rebuild(_)
+                | Command::KeepUp,
+                _,
+            ) => Ok(None),
+        }
+    }
+}

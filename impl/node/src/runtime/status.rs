@@ -1,0 +1,189 @@
+//! What a node says of itself: the same facts for commands, tests and dashboards.
+
+use holdfast_engine::{LoggedEvent, Phase, SenderStatus, Session};
+use holdfast_types::{
+    DurabilityMode, Epoch, Lsn, ReplicaId, Revision, SessionId, StoreId, VolumeId, VolumeRecord,
+};
+use serde::{Deserialize, Serialize};
+
+/// Everything about one node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// The label of its copies.
+    pub node: ReplicaId,
+    /// Its stores.
+    pub volumes: Vec<VolumeStatus>,
+}
+
+/// What a node is in a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleName {
+    /// Serves nothing.
+    None,
+    /// Takes entries from a primary.
+    Replica,
+    /// Is taking the role; serves nothing yet.
+    Starting,
+    /// Serves clients, a lease permitting.
+    Primary,
+}
+
+/// One store and its volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VolumeStatus {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its name, as far as the authority told.
+    pub name: Option<String>,
+    /// The store here.
+    pub store: StoreId,
+    /// What this node is in it.
+    pub role: RoleName,
+    /// The highest epoch made durable here.
+    pub promised: Epoch,
+    /// Last appended entry.
+    pub head: Lsn,
+    /// Last entry that survives a crash here.
+    pub durable: Lsn,
+    /// Last entry known to be committed.
+    pub committed: Lsn,
+    /// The extent holds every effect up to here.
+    pub checkpoint: Lsn,
+    /// Upper bound of the effects in the extent; `None` while the image is being replaced.
+    pub extent_bound: Option<Lsn>,
+    /// Whether the image and its log amount to one exact position.
+    pub trusted: bool,
+    /// The failure that stopped the store, if one did.
+    pub failure: Option<String>,
+    /// What the authority's record says, as it was last read.
+    pub record: Option<RecordStatus>,
+    /// The lease, in milliseconds from now; only at the primary.
+    pub lease_remaining_ms: Option<u64>,
+    /// The other copies, as the primary sees them; empty elsewhere.
+    pub replicas: Vec<ReplicaStatus>,
+}
+
+/// The part of the record that an operator asks for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RecordStatus {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The revision.
+    pub revision: Revision,
+    /// The primary.
+    pub primary: Option<ReplicaId>,
+    /// The in-sync set.
+    pub isr: Vec<ReplicaId>,
+    /// The voters.
+    pub voters: Vec<ReplicaId>,
+    /// The mode.
+    pub mode: DurabilityMode,
+    /// The least number of in-sync copies.
+    pub min_in_sync: usize,
+    /// Whether a copy is missing from the in-sync set.
+    pub degraded: bool,
+}
+
+/// One other copy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReplicaStatus {
+    /// Its label.
+    pub replica: ReplicaId,
+    /// The state of its sender.
+    pub state: String,
+    /// Whether it is in the in-sync set.
+    pub member: bool,
+    /// Why it needs a rebuild.
+    pub reason: Option<String>,
+    /// The session.
+    pub session: Option<SessionId>,
+    /// Its phase.
+    pub phase: Option<String>,
+    /// What it proved received in this session.
+    pub received: Option<Lsn>,
+    /// What it proved durable in this session.
+    pub durable: Option<Lsn>,
+    /// Chunks of a base that are installed, of how many.
+    pub chunks: Option<(u64, u64)>,
+}
+
+/// One event of the recovery log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventRow {
+    /// Its number on this node, without gaps.
+    pub sequence: u64,
+    /// The volume.
+    pub volume: VolumeId,
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The replica, where one is concerned.
+    pub replica: Option<ReplicaId>,
+    /// The session, where one is concerned.
+    pub session: Option<SessionId>,
+    /// What happened.
+    pub event: String,
+    /// Why.
+    pub cause: Option<String>,
+    /// The facts of it, for people.
+    pub detail: String,
+}
+
+impl From<&LoggedEvent> for EventRow {
+    fn from(logged: &LoggedEvent) -> Self {
+        let event = &logged.event;
+        Self {
+            sequence: logged.sequence,
+            volume: event.volume,
+            epoch: event.epoch,
+            replica: event.replica.clone(),
+            session: event.session,
+            event: event.what.name().into(),
+            cause: event.what.cause().map(str::to_owned),
+            detail: format!("{:?}", event.what),
+        }
+    }
+}
+
+impl ReplicaStatus {
+    pub(super) fn of(replica: &ReplicaId, status: &SenderStatus) -> Self {
+        let session_phase = status.session.as_ref().map(Session::phase);
+        Self {
+            replica: replica.clone(),
+            state: status.state.name().into(),
+            member: status.member,
+            reason: status.reason.map(|reason| reason.name().into()),
+            session: status.session.as_ref().map(Session::id),
+            phase: session_phase.map(|phase| phase.name().name().into()),
+            received: None,
+            durable: None,
+            chunks: session_phase.and_then(chunks),
+        }
+    }
+}
+
+const fn chunks(phase: &Phase) -> Option<(u64, u64)> {
+    match phase {
+        Phase::Transfer(transfer) => Some((transfer.chunks_done, transfer.chunks_total)),
+        Phase::Opening { .. }
+        | Phase::CatchUp(_)
+        | Phase::SourceSelect(_)
+        | Phase::TailReplay(_)
+        | Phase::Completed(_) => None,
+    }
+}
+
+impl RecordStatus {
+    pub(super) fn of(record: &VolumeRecord) -> Self {
+        Self {
+            epoch: record.epoch,
+            revision: record.revision,
+            primary: record.primary.clone(),
+            isr: record.isr.iter().cloned().collect(),
+            voters: record.voters.iter().cloned().collect(),
+            mode: record.mode,
+            min_in_sync: record.min_in_sync,
+            degraded: record.isr.len() < record.members.len(),
+        }
+    }
+}

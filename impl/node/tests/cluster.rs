@@ -1,0 +1,184 @@
+//! Whole recoveries, with three nodes in one process: real files, real sockets, cut links, crashes.
+
+mod support;
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId};
+use support::{BLOCKS, Cluster, Reference, pattern};
+
+fn id(name: &str) -> ReplicaId {
+    ReplicaId::new(name).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn t2_what_is_flushed_is_on_every_copy_block_by_block() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    for n in 0..20 {
+        reference.write(&primary, n * 50, 7, n as u8 + 1).await;
+    }
+    reference.trim(&primary, 101, 30).await;
+    primary.flush().await.unwrap();
+    let mut read = vec![0; BLOCK_SIZE];
+    let range = BlockRange::new(50, 1).unwrap();
+    primary.read(range, &mut read).await.unwrap();
+    assert_eq!(read, reference.block(50));
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a4_a_copy_that_was_cut_off_catches_up_without_any_traffic() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    let own = primary.record().primary.unwrap();
+    let cut = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n != own.as_str())
+        .unwrap();
+    cluster.until_in_sync(cut).await;
+    cluster.link(cut).cut();
+    for n in 0..40 {
+        reference.write(&primary, 5 + n * 3, 4, n as u8 + 2).await;
+    }
+    primary.flush().await.unwrap();
+    cluster
+        .until("the primary has noticed", |cluster| {
+            cluster
+                .sender(cut)
+                .is_some_and(|(state, _)| state != "in_sync")
+        })
+        .await;
+    cluster.link(cut).mend();
+    // No write, no flush: recovery needs no traffic (F48).
+    cluster.until_in_sync(cut).await;
+    cluster.all_copies_equal(&reference).await;
+    let events = cluster.events(own.as_str()).await;
+    let rebuilt = events.iter().any(|(event, ..)| event == "transfer_began");
+    assert!(!rebuilt, "a short gap is caught up, not rebuilt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f30_returning_primary_is_truncated_to_what_its_successor_holds() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    primary.flush().await.unwrap();
+    let old = primary.record().primary.unwrap();
+    let old = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n == old.as_str())
+        .unwrap();
+    let others: Vec<_> = ["a", "b", "c"].into_iter().filter(|n| *n != old).collect();
+    for other in &others {
+        cluster.until_in_sync(other).await;
+        cluster.link(other).cut();
+    }
+    // What only the old primary logs is never acknowledged.
+    let before = primary.progress().written;
+    let lost = Bytes::from(pattern(3, 5, 0xee));
+    let range = BlockRange::new(3, 5).unwrap();
+    let unacknowledged = primary.write(EntryKind::Write, range, lost, false);
+    let waited = tokio::time::timeout(Duration::from_millis(300), unacknowledged).await;
+    assert!(waited.is_err(), "one copy alone acknowledged a write");
+    assert_eq!(primary.progress().written, before);
+    let store = cluster.node(old).store(cluster.volume).unwrap();
+    store.sync().unwrap();
+    let diverged_at = store.positions().head;
+    assert!(diverged_at > before);
+    drop(store);
+    drop(primary);
+    cluster.crash(old).await;
+    for other in &others {
+        cluster.link(other).mend();
+    }
+    let record = cluster.promote().await;
+    assert_ne!(record.primary, Some(id(old)));
+    let primary = cluster.serving().await;
+    reference.write(&primary, 4, 3, 9).await;
+    primary.flush().await.unwrap();
+    cluster.restart(old).await;
+    cluster.until_in_sync(old).await;
+    cluster.all_copies_equal(&reference).await;
+    let new = primary.record().primary.unwrap();
+    let events = cluster.events(new.as_str()).await;
+    let truncated = events
+        .iter()
+        .any(|(event, replica, _)| event == "truncated" && *replica == Some(id(old)));
+    assert!(truncated, "the tail was not cut: {events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f43_an_emptied_copy_is_rebuilt_while_writes_go_on() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    // More than the log holds, so that only a base can bring the copy back.
+    for n in 0..120 {
+        reference
+            .write(&primary, n * 17 % (BLOCKS - 16), 16, n as u8)
+            .await;
+    }
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let emptied = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n != own.as_str())
+        .unwrap();
+    let old_store = primary.record().members[&id(emptied)].store;
+    cluster.crash(emptied).await;
+    cluster.replace_disk(emptied);
+    cluster.restart(emptied).await;
+    let mut n = 0_u64;
+    while primary.record().members[&id(emptied)].store == old_store {
+        reference
+            .write(&primary, n * 31 % (BLOCKS - 2), 2, n as u8)
+            .await;
+        n += 1;
+        assert!(n < 200_000, "a rebuild under load must end");
+    }
+    assert!(n > 0, "writes went on");
+    cluster.all_copies_equal(&reference).await;
+    let events = cluster.events(own.as_str()).await;
+    let of = |name: &str| {
+        events
+            .iter()
+            .position(|(event, replica, _)| event == name && *replica == Some(id(emptied)))
+    };
+    assert!(of("transfer_began") < of("base_installed"));
+    assert!(of("transfer_began").is_some(), "no rebuild: {events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f92_a_restarted_primary_serves_nothing_until_a_new_epoch_is_minted() {
+    let mut cluster = Cluster::start(&["a"], DurabilityMode::BestEffort).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    primary.flush().await.unwrap();
+    let epoch = primary.epoch();
+    drop(primary);
+    cluster.crash("a").await;
+    cluster.restart("a").await;
+    cluster
+        .until(
+            "the node was refused the lease of its old epoch",
+            |cluster| {
+                let node = cluster.node("a");
+                let status = node.status();
+                let volume = status.volumes.iter().find(|v| v.volume == cluster.volume);
+                volume.is_some_and(|v| v.record.is_some()) && node.primary(cluster.volume).is_none()
+            },
+        )
+        .await;
+    let record = cluster.promote().await;
+    assert!(record.epoch > epoch);
+    let primary = cluster.serving().await;
+    assert_eq!(primary.epoch(), record.epoch);
+    cluster.all_copies_equal(&reference).await;
+}

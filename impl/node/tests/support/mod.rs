@@ -1,0 +1,401 @@
+//! Several nodes in one process, on loopback, with real files, and links that can be cut.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use holdfast_node::config::{
+    AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
+    NodeConfig,
+};
+use holdfast_node::nbd;
+use holdfast_node::runtime::{
+    ControlClient, ControlReply, ControlRequest, MemberPlan, Node, Primary, RoleName, VolumePlan,
+};
+use holdfast_types::{
+    BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId, VolumeId, VolumeRecord,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// How long anything may take before a test fails.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Blocks of the volumes of these tests.
+pub(crate) const BLOCKS: u64 = 2048;
+
+/// A TCP link to one node that can be cut.
+pub(crate) struct Link {
+    address: SocketAddr,
+    up: watch::Sender<bool>,
+}
+
+impl Link {
+    async fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let up = watch::Sender::new(true);
+        let state = up.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(carry(stream, target, state.subscribe()));
+            }
+        });
+        Self { address, up }
+    }
+
+    /// Drops every connection and lets none through.
+    pub(crate) fn cut(&self) {
+        self.up.send_replace(false);
+    }
+
+    /// Lets connections through again.
+    pub(crate) fn mend(&self) {
+        self.up.send_replace(true);
+    }
+}
+
+async fn carry(mut near: TcpStream, target: SocketAddr, mut up: watch::Receiver<bool>) {
+    if !*up.borrow() {
+        return;
+    }
+    let Ok(mut far) = TcpStream::connect(target).await else {
+        return;
+    };
+    near.set_nodelay(true).unwrap();
+    far.set_nodelay(true).unwrap();
+    tokio::select! {
+        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+        _ = up.wait_for(|up| !up) => {}
+    }
+}
+
+struct Place {
+    config: Config,
+    node: Option<Node>,
+    link: Link,
+}
+
+/// Nodes `a`, `b`, `c`, ... and one more that only keeps the authority.
+pub(crate) struct Cluster {
+    _directory: tempfile::TempDir,
+    keeper: Node,
+    places: BTreeMap<&'static str, Place>,
+    /// The volume of the test.
+    pub(crate) volume: VolumeId,
+}
+
+fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
+    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    Config {
+        node: NodeConfig {
+            id: ReplicaId::new(id).unwrap(),
+            admin_socket: directory.join("admin.sock"),
+            data_dir: directory.clone(),
+            replication_listen: any,
+            control_listen: any,
+            allow_unprotected: false,
+        },
+        nbd: NbdConfig {
+            listen: None,
+            unix_socket: Some(directory.join("nbd.sock")),
+        },
+        authority,
+        lease: LeaseConfig {
+            duration: Duration::from_millis(1500),
+            margin: Duration::from_millis(200),
+        },
+        limits: LimitsConfig {
+            log_size: Some(4 << 20),
+            retention_percent: 25,
+            write_timeout: Duration::from_secs(20),
+            flush_timeout: Duration::from_secs(20),
+            stall_timeout: Duration::from_secs(5),
+            leave_after: Duration::from_secs(2),
+            promotion_wait: Duration::from_secs(1),
+            nbd: nbd::Limits::default(),
+        },
+        log: LogConfig {
+            level: LogLevel::Info,
+            format: LogFormat::Text,
+            file: None,
+        },
+    }
+}
+
+impl Cluster {
+    /// Starts the nodes and creates a volume with a copy on each.
+    pub(crate) async fn start(names: &[&'static str], mode: DurabilityMode) -> Self {
+        let _ = tracing_subscriber::fmt()
+            .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+            .with_test_writer()
+            .try_init();
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        let keeper = Node::start(config(
+            "keeper",
+            at("keeper"),
+            AuthorityConfig::Embedded {
+                listen: "127.0.0.1:0".parse().unwrap(),
+                file: at("keeper").join("authority"),
+            },
+        ))
+        .await
+        .unwrap();
+        let address = keeper.authority_address().unwrap();
+        let mut places = BTreeMap::new();
+        for name in names {
+            let mut config = config(name, at(name), AuthorityConfig::Remote { address });
+            let node = Node::start(config.clone()).await.unwrap();
+            config.node.replication_listen = node.data_address();
+            config.node.control_listen = node.control_address();
+            let link = Link::to(node.data_address()).await;
+            let node = Some(node);
+            places.insert(*name, Place { config, node, link });
+        }
+        let mut cluster = Self {
+            _directory: directory,
+            keeper,
+            places,
+            volume: VolumeId::random(),
+        };
+        cluster.create_volume(mode).await;
+        cluster
+    }
+
+    async fn create_volume(&mut self, mode: DurabilityMode) {
+        let members = self.places.values().map(|place| MemberPlan {
+            control: place.config.node.control_listen,
+            data: Some(place.link.address),
+        });
+        let plan = VolumePlan {
+            name: "v".into(),
+            blocks: BLOCKS,
+            members: members.collect(),
+            mode: Some(mode),
+            min_in_sync: Some(1),
+            write_ack: None,
+        };
+        let reply = self.ask(&ControlRequest::CreateVolume(plan)).await;
+        let ControlReply::Promoted { record, .. } = reply else {
+            panic!("not created: {reply:?}");
+        };
+        self.volume = record.volume;
+    }
+
+    /// Asks the node that keeps the authority.
+    pub(crate) async fn ask(&self, request: &ControlRequest) -> ControlReply {
+        let client = ControlClient::tcp(self.keeper.control_address(), PATIENCE);
+        client.ask(request).await.unwrap()
+    }
+
+    /// The link over which primaries reach a node.
+    pub(crate) fn link(&self, name: &str) -> &Link {
+        &self.places[name].link
+    }
+
+    /// A running node.
+    pub(crate) fn node(&self, name: &str) -> &Node {
+        self.places[name].node.as_ref().unwrap()
+    }
+
+    /// Crashes a node; its files stay.
+    pub(crate) async fn crash(&mut self, name: &str) {
+        let node = self.places.get_mut(name).unwrap().node.take().unwrap();
+        node.crash().await;
+    }
+
+    /// Starts a node again on what is left.
+    pub(crate) async fn restart(&mut self, name: &str) {
+        let place = self.places.get_mut(name).unwrap();
+        let node = Node::start(place.config.clone()).await;
+        place.node = Some(node.unwrap());
+    }
+
+    /// Replaces the disk of a node that is down by an empty one.
+    pub(crate) fn replace_disk(&self, name: &str) {
+        let place = &self.places[name];
+        assert!(place.node.is_none(), "the node is down");
+        std::fs::remove_dir_all(place.config.node.data_dir.join("volumes")).unwrap();
+    }
+
+    /// Promotes the best eligible copy.
+    pub(crate) async fn promote(&self) -> VolumeRecord {
+        let request = ControlRequest::Promote {
+            volume: "v".into(),
+            replica: None,
+            forced: false,
+        };
+        let reply = self.ask(&request).await;
+        let ControlReply::Promoted { record, .. } = reply else {
+            panic!("not promoted: {reply:?}");
+        };
+        *record
+    }
+
+    fn running(&self) -> impl Iterator<Item = (&'static str, &Node)> {
+        self.places
+            .iter()
+            .filter_map(|(name, place)| Some((*name, place.node.as_ref()?)))
+    }
+
+    /// The primary, once it serves.
+    pub(crate) async fn serving(&self) -> std::sync::Arc<Primary> {
+        let found = |cluster: &Self| {
+            cluster.running().find_map(|(_, node)| {
+                let primary = node.primary(cluster.volume)?;
+                primary.is_serving().then_some(primary)
+            })
+        };
+        self.until("a primary serves", |cluster| found(cluster).is_some())
+            .await;
+        found(self).unwrap()
+    }
+
+    /// Waits for a fact, and fails when it does not come about.
+    pub(crate) async fn until(&self, fact: &str, holds: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds(self) {
+            if Instant::now() > deadline {
+                for (name, node) in self.running() {
+                    eprintln!("{name}: {:#?}", node.status());
+                }
+                panic!("not in {PATIENCE:?}: {fact}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The state of a replica's sender at the primary, and whether it is in the in-sync set.
+    pub(crate) fn sender(&self, name: &str) -> Option<(String, bool)> {
+        self.running().find_map(|(_, node)| {
+            let status = node.status();
+            let volume = status
+                .volumes
+                .into_iter()
+                .find(|v| v.volume == self.volume)?;
+            if volume.role != RoleName::Primary {
+                return None;
+            }
+            let sender = volume
+                .replicas
+                .into_iter()
+                .find(|r| r.replica.as_str() == name)?;
+            Some((sender.state, sender.member))
+        })
+    }
+
+    /// Waits until a replica is in sync and in the in-sync set.
+    pub(crate) async fn until_in_sync(&self, name: &str) {
+        self.until(&format!("{name} is in sync"), |cluster| {
+            cluster.sender(name) == Some(("in_sync".into(), true))
+        })
+        .await;
+    }
+
+    /// Every event of the recoveries at a node, by name and replica.
+    pub(crate) async fn events(
+        &self,
+        name: &str,
+    ) -> Vec<(String, Option<ReplicaId>, Option<String>)> {
+        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        let reply = client.ask(&ControlRequest::Events { after: None }).await;
+        let ControlReply::Events { events } = reply.unwrap() else {
+            panic!("no events");
+        };
+        let rows = events.into_iter();
+        rows.map(|row| (row.event, row.replica, row.cause))
+            .collect()
+    }
+
+    /// The blocks of the volume as a node's store holds them.
+    pub(crate) fn blocks_at(&self, name: &str) -> Vec<u8> {
+        let store = self.node(name).store(self.volume).unwrap();
+        let mut content = vec![0; BLOCKS as usize * BLOCK_SIZE];
+        store
+            .read(BlockRange::new(0, BLOCKS).unwrap(), &mut content)
+            .unwrap();
+        content
+    }
+
+    /// Flushes, waits for every running copy to be in sync, and holds all of them, block by block,
+    /// against what was written.
+    pub(crate) async fn all_copies_equal(&self, reference: &Reference) {
+        let primary = self.serving().await;
+        primary.flush().await.unwrap();
+        let own = self
+            .running()
+            .find(|(_, node)| node.primary(self.volume).is_some())
+            .map(|(name, _)| name);
+        for (name, _) in self.running().filter(|(name, _)| Some(*name) != own) {
+            self.until_in_sync(name).await;
+        }
+        let head = primary.progress().committed;
+        for (name, node) in self.running() {
+            let store = node.store(self.volume).unwrap();
+            self.until("every copy reaches the flush", |_| {
+                store.positions().durable >= head
+            })
+            .await;
+            let content = self.blocks_at(name);
+            let blocks = content
+                .chunks(BLOCK_SIZE)
+                .zip(reference.0.chunks(BLOCK_SIZE));
+            let wrong: Vec<usize> = blocks
+                .enumerate()
+                .filter(|(_, (found, expected))| found != expected)
+                .map(|(block, _)| block)
+                .collect();
+            assert!(wrong.is_empty(), "{name} differs in blocks {wrong:?}");
+        }
+    }
+}
+
+/// What the volume should hold.
+pub(crate) struct Reference(Vec<u8>);
+
+impl Reference {
+    /// An all-zero device.
+    pub(crate) fn new() -> Self {
+        Self(vec![0; BLOCKS as usize * BLOCK_SIZE])
+    }
+
+    /// Writes `count` blocks from `start`, each filled by what `tag` and its number make.
+    pub(crate) async fn write(&mut self, primary: &Primary, start: u64, count: u64, tag: u8) {
+        let data = pattern(start, count, tag);
+        let range = BlockRange::new(start, count).unwrap();
+        primary
+            .write(EntryKind::Write, range, Bytes::from(data.clone()), false)
+            .await
+            .unwrap();
+        let from = start as usize * BLOCK_SIZE;
+        self.0[from..from + data.len()].copy_from_slice(&data);
+    }
+
+    /// Trims blocks.
+    pub(crate) async fn trim(&mut self, primary: &Primary, start: u64, count: u64) {
+        let range = BlockRange::new(start, count).unwrap();
+        primary
+            .write(EntryKind::Trim, range, Bytes::new(), false)
+            .await
+            .unwrap();
+        let from = start as usize * BLOCK_SIZE;
+        self.0[from..from + count as usize * BLOCK_SIZE].fill(0);
+    }
+
+    /// A block, as it should be.
+    pub(crate) fn block(&self, number: u64) -> &[u8] {
+        &self.0[number as usize * BLOCK_SIZE..][..BLOCK_SIZE]
+    }
+}
+
+/// The content of blocks.
+pub(crate) fn pattern(start: u64, count: u64, tag: u8) -> Vec<u8> {
+    let mut data = vec![tag; count as usize * BLOCK_SIZE];
+    for (number, block) in data.chunks_mut(BLOCK_SIZE).enumerate() {
+        block[..8].copy_from_slice(&(start + number as u64).to_le_bytes());
+    }
+    data
+}
