@@ -215,8 +215,9 @@ impl Store {
         }
     }
 
-    /// Step 4: the checkpoint moves to the end of the run, and with it the start of the log as
-    /// far as retention and pins allow.
+    /// Step 4: the checkpoint moves to the end of the run. The start of the log follows the
+    /// checkpoint that is durable already, as far as retention and pins allow, so that whoever
+    /// looks meanwhile finds the log after every checkpoint that he is told.
     ///
     /// # Errors
     /// When the store is poisoned.
@@ -226,7 +227,7 @@ impl Store {
             to <= self.superblock.extent_bound,
             "effects beyond the bound"
         );
-        let start = self.next_start(to);
+        let start = self.next_start();
         self.begin_meta(Copies::One, |next| {
             next.checkpoint = to;
             next.start = start;
@@ -260,7 +261,7 @@ impl Store {
     /// When the store is poisoned.
     pub fn begin_reclaim(&mut self) -> Result<Option<MetaStep>, Poisoned> {
         self.check_poison()?;
-        let start = self.next_start(self.superblock.checkpoint);
+        let start = self.next_start();
         if start.lsn == self.superblock.start.lsn {
             return Ok(None);
         }

@@ -180,6 +180,11 @@ impl Store {
         self.superblock.extent_bound == Lsn::MAX
     }
 
+    /// Where the log begins, durably; space before it is free.
+    pub(crate) fn log_start(&self) -> u64 {
+        self.superblock.start.position
+    }
+
     /// The generation of the log: changes whenever what lies beyond the durable start is replaced.
     pub(crate) fn log_generation(&self) -> u64 {
         self.superblock.floor.generation

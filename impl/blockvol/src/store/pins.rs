@@ -106,9 +106,10 @@ impl Store {
             .map_or(0, |point| self.tail.position - point.position)
     }
 
-    /// Where the log may begin once `checkpoint` is durable: behind it as far as retention and
-    /// pins ask, never before the present start (F12). Pins that hold too much end here.
-    pub(crate) fn next_start(&mut self, checkpoint: Lsn) -> LogStart {
+    /// Where the log may begin: behind the durable checkpoint as far as retention and pins ask,
+    /// never before the present start (F12). Pins that hold too much end here.
+    pub(crate) fn next_start(&mut self) -> LogStart {
+        let checkpoint = self.superblock.checkpoint;
         let retain = self.retain_bytes();
         let keep_from = self.tail.position.saturating_sub(retain);
         let before = self.metas.partition_point(|meta| meta.position < keep_from);

@@ -95,15 +95,22 @@ impl Volume {
         self.shared.write_back()
     }
 
-    /// Waits until write-back may have made room; `false` when it is no use to wait.
-    pub(super) fn wait_for_room(&self, until: Instant) -> bool {
+    /// Waits until write-back may have made room; `false` when it is no use to wait. Write-back
+    /// cannot pass the durable position, so a log full of unsynced entries is synced first.
+    /// `log_start` is where the log began when there was no room: if it has moved since, there may
+    /// be room already.
+    pub(super) fn wait_for_room(&self, until: Instant, log_start: u64) -> bool {
         let shared = &self.shared;
+        let positions = self.positions();
+        if positions.durable < positions.head && self.sync().is_ok() && shared.options.background {
+            return true;
+        }
         if !shared.options.background {
             return matches!(shared.write_back(), Ok(true));
         }
         let mut state = shared.lock();
-        if state.store.poisoned().is_some() {
-            return true; // the append tells why
+        if state.store.poisoned().is_some() || state.store.log_start() != log_start {
+            return true; // the append tells more
         }
         let now = Instant::now();
         let Some(left) = until.checked_duration_since(now).filter(|d| !d.is_zero()) else {

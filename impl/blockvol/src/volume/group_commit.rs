@@ -38,10 +38,11 @@ impl Volume {
         self.shared.sync_work.notify_one();
     }
 
-    /// Starts a sync before the unsynced part of the log reaches its bound, so that appends need
-    /// not wait there.
+    /// Starts a sync before the unsynced part of the log reaches its bound, or keeps write-back
+    /// from freeing the ring, so that appends need not wait there.
     pub(super) fn sync_early(&self) {
-        if self.shared.unsynced_hint.load(Ordering::Relaxed) > UNSYNCED_BYTES_MAX / 2 {
+        let bound = (UNSYNCED_BYTES_MAX / 2).min(self.shared.identity.log_bytes / 8);
+        if self.shared.unsynced_hint.load(Ordering::Relaxed) > bound {
             self.request_sync();
         }
     }

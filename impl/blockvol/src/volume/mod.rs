@@ -370,7 +370,10 @@ impl Volume {
             .shared
             .with_store(|store| store.append(epoch, kind, Some(range), payload));
         match &result {
-            Err(AppendError::LogFull { .. }) => self.shared.kick_writer(),
+            Err(AppendError::LogFull { .. }) => {
+                self.request_sync();
+                self.shared.kick_writer();
+            }
             Err(AppendError::SyncFirst { .. }) => self.request_sync(),
             Ok(_) => self.sync_early(),
             Err(_) => {}
@@ -427,7 +430,10 @@ impl Volume {
     ) -> Result<Lsn, AppendError> {
         let mut deadline = None;
         loop {
-            let full = match self.shared.with_store(&append) {
+            let (result, log_start) = self
+                .shared
+                .with_store(|store| (append(store), store.log_start()));
+            let full = match result {
                 Err(AppendError::SyncFirst { .. }) => {
                     self.sync_for_append()?;
                     continue;
@@ -440,7 +446,7 @@ impl Volume {
             };
             let now = Instant::now();
             let until = *deadline.get_or_insert(now + self.shared.options.log_full_wait);
-            if !self.wait_for_room(until) {
+            if !self.wait_for_room(until, log_start) {
                 return Err(full);
             }
         }
