@@ -41,6 +41,12 @@ lattice! {
         script: &[&[Both, First, Both, Second]],
         pins: true
     }
+    "pin" true "a full log that a shipper held, and nothing more to write" {
+        slots: 2,
+        script: &[&[First, First]],
+        crashes: 0,
+        pins: true
+    }
     "ring-two-crashes" false "more laps, and a second crash after the first recovery" {
         blocks: 2,
         script: &[&[Both, First, Both, Second, First]],
@@ -73,8 +79,8 @@ lattice! {
     "primary" true "a primary of one epoch after the other, restarted and truncated" {
         script: &[&[First, First], &[First, First], &[First, First]],
         cuts: 1,
-        kills: 1
-    , primary: true
+        kills: 1,
+        primary: true
     }
     "kill" true "a process that dies over an unsynced cache, and power that fails after it" {
         script: &[&[First, First]],

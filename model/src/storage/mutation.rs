@@ -231,7 +231,7 @@ impl Mutation {
             ],
             Self::F23ReclaimOnlyWithCheckpoint => [
                 "F23-reclaim-only-with-a-checkpoint",
-                "ring",
+                "pin",
                 "F23 back-pressure ends",
                 "log space is freed only when a checkpoint advances",
             ],
