@@ -9,11 +9,13 @@
 //! - [`rebuild`]: both sides of a base transfer;
 //! - [`nbd`]: the front end that block clients speak to;
 //! - [`config`]: the file and the environment, checked as a whole;
-//! - [`runtime`]: sockets, timers and disks around all of them.
+//! - [`runtime`]: sockets, timers and disks around all of them;
+//! - [`cli`]: the commands of the `holdfast` binary.
 //!
 //! The rules come from `docs/protocol.md`; the decisions of a recovery are the engine's alone (T14).
 
 pub mod authority;
+pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod controller;

@@ -27,6 +27,7 @@ use std::path::Path;
 pub use error::{ConfigError, Origin, Problem};
 pub use keys::documented;
 pub use reader::Effective;
+pub(crate) use units::size as parse_size;
 pub use sections::{
     AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
     NodeConfig,

@@ -18,7 +18,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `"512B"`, `"64MiB"`, `"1TiB"`, in bytes. The error says what is wrong.
-pub(super) fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     number_with_unit(text, SIZES)
 }
 

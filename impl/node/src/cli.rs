@@ -1,0 +1,174 @@
+//! The commands of the `holdfast` binary.
+//!
+//! Results go to standard output, logs and errors to standard error. Exit codes:
+//!
+//! | code | means |
+//! | --- | --- |
+//! | 0 | good |
+//! | 1 | a finding: refused, not sound, not possible |
+//! | 2 | usage: arguments or configuration |
+//! | 3 | environment: a node that does not answer, a port or path that cannot be had |
+
+mod inspect;
+mod logging;
+mod node;
+mod promote;
+mod status;
+mod volume;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::runtime::{ControlClient, ControlError, ControlReply, ControlRequest, NodePlace};
+
+/// A replicated block volume whose recovery protocol is a model-checked specification.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version, about, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a replication node.
+    Node(node::NodeArgs),
+    /// Volumes: create, list, show.
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// What a node is in each of its volumes, and how its replicas do.
+    Status(status::StatusArgs),
+    /// The recovery events that a node keeps.
+    Events(status::EventsArgs),
+    /// Move a volume's primary: mint an epoch, fence the copies, promote the best.
+    Promote(promote::PromoteArgs),
+    /// Look at a store at rest: superblocks, lineage, log, and whether it is sound.
+    Inspect(inspect::InspectArgs),
+}
+
+/// Which node to ask.
+#[derive(Clone, Debug, Args)]
+struct At {
+    /// Control address of the node to ask, instead of its socket.
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "socket")]
+    node: Option<SocketAddr>,
+    /// Admin socket of the node to ask.
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "HOLDFAST_NODE__ADMIN_SOCKET",
+        default_value = "/var/lib/holdfast/admin.sock"
+    )]
+    socket: PathBuf,
+}
+
+impl At {
+    async fn ask(&self, request: &ControlRequest, wait: Duration) -> Result<ControlReply, Failure> {
+        let place = match self.node {
+            Some(address) => NodePlace::Tcp(address),
+            None => NodePlace::Unix(self.socket.clone()),
+        };
+        Ok(ControlClient::new(place, wait).ask(request).await?)
+    }
+}
+
+/// How a command ended that did not end well.
+#[derive(Debug)]
+enum Failure {
+    /// Something was found, or refused.
+    Finding(String),
+    /// Arguments or configuration.
+    Usage(String),
+    /// The world around.
+    Environment(String),
+}
+
+impl Failure {
+    fn unexpected() -> Self {
+        Self::Environment("the node answered something else than was asked".into())
+    }
+
+    const fn code(&self) -> u8 {
+        match self {
+            Self::Finding(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Environment(_) => 3,
+        }
+    }
+
+    fn message(&self) -> &str {
+        match self {
+            Self::Finding(message) | Self::Usage(message) | Self::Environment(message) => message,
+        }
+    }
+}
+
+impl From<ControlError> for Failure {
+    fn from(error: ControlError) -> Self {
+        match error {
+            ControlError::Unreachable { .. } | ControlError::Unexpected { .. } => {
+                Self::Environment(error.to_string())
+            }
+            ControlError::Failed { .. } | ControlError::Authority(_) => {
+                Self::Finding(error.to_string())
+            }
+        }
+    }
+}
+
+/// Runs the command that the arguments name.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("holdfast: {}", failure.message());
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Node(args) => node::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Volume(command) => on_runtime(volume::run(command)),
+        Command::Status(args) => on_runtime(status::run(args)),
+        Command::Events(args) => on_runtime(status::run_events(args)),
+        Command::Promote(args) => on_runtime(promote::run(args)),
+    }
+}
+
+/// Runs a command that only asks.
+fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Environment(format!("no runtime: {error}")))?
+        .block_on(command)
+}
+
+/// One JSON object on one line of standard output.
+fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let line = serde_json::to_string(value)
+        .map_err(|error| Failure::Environment(format!("cannot print: {error}")))?;
+    println!("{line}");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_arguments_do_not_contradict_themselves() {
+        Cli::command().debug_assert();
+    }
+}

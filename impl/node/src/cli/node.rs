@@ -1,0 +1,51 @@
+//! `holdfast node`: a replication node, until it is told to stop.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, logging};
+use crate::config::{Config, Loaded};
+use crate::runtime::Node;
+
+#[derive(Debug, Args)]
+pub(super) struct NodeArgs {
+    /// Configuration file, TOML; `HOLDFAST_<SECTION>__<KEY>` overrides its keys.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only check the configuration, and print what would be in force.
+    #[arg(long)]
+    check_config: bool,
+}
+
+pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
+    let loaded = Loaded::from_file(&args.config, std::env::vars_os())
+        .map_err(|error| Failure::Usage(error.to_string()))?;
+    if args.check_config {
+        print!("{loaded}");
+        return Ok(());
+    }
+    logging::start(&loaded.config.log)?;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Environment(format!("no runtime: {error}")))?
+        .block_on(serve(loaded.config))
+}
+
+async fn serve(config: Config) -> Result<(), Failure> {
+    let environment = |error: std::io::Error| Failure::Environment(error.to_string());
+    let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
+    let node = Node::start(config)
+        .await
+        .map_err(|error| Failure::Environment(error.to_string()))?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("told to stop"),
+        _ = interrupt.recv() => tracing::info!("interrupted"),
+        () = node.asked_to_stop() => tracing::info!("asked to stop"),
+    }
+    node.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,116 @@
+//! `holdfast status` and `holdfast events`.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{At, Failure, print_json};
+use crate::runtime::{ControlReply, ControlRequest, VolumeStatus};
+
+const WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventsArgs {
+    /// Only events after this number.
+    #[arg(long, value_name = "SEQUENCE")]
+    after: Option<u64>,
+    /// One JSON object per event instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
+    let ControlReply::Status(status) = args.at.ask(&ControlRequest::Status, WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        return print_json(&status);
+    }
+    println!("node {}", status.node);
+    for volume in &status.volumes {
+        print_volume(volume);
+    }
+    Ok(())
+}
+
+fn print_volume(volume: &VolumeStatus) {
+    let name = volume.name.as_deref().unwrap_or("(unknown)");
+    println!("  {name} {}: {:?}", volume.volume, volume.role);
+    if let Some(record) = &volume.record {
+        let isr: Vec<&str> = record.isr.iter().map(|replica| replica.as_str()).collect();
+        println!(
+            "    epoch {} revision {}, primary {}, in sync: {}{}",
+            record.epoch,
+            record.revision,
+            record.primary.as_ref().map_or("none", |p| p.as_str()),
+            isr.join(" "),
+            if record.degraded { " (DEGRADED)" } else { "" },
+        );
+    }
+    println!(
+        "    head {} durable {} committed {} checkpoint {}{}",
+        volume.head,
+        volume.durable,
+        volume.committed,
+        volume.checkpoint,
+        if volume.trusted { "" } else { " (UNTRUSTED)" },
+    );
+    if let Some(failure) = &volume.failure {
+        println!("    FAILED: {failure}");
+    }
+    if let Some(lease) = volume.lease_remaining_ms {
+        println!("    lease {lease} ms");
+    }
+    for replica in &volume.replicas {
+        let reason = replica.reason.as_deref().unwrap_or("");
+        let position = |lsn: Option<holdfast_types::Lsn>| {
+            lsn.map_or_else(|| "-".to_owned(), |lsn| lsn.to_string())
+        };
+        let chunks = replica.chunks.map_or_else(String::new, |(done, total)| {
+            format!(", chunk {done}/{total}")
+        });
+        println!(
+            "    {} {} {reason} received {} durable {}{chunks}",
+            replica.replica,
+            replica.state,
+            position(replica.received),
+            position(replica.durable),
+        );
+    }
+}
+
+pub(super) async fn run_events(args: EventsArgs) -> Result<(), Failure> {
+    let request = ControlRequest::Events { after: args.after };
+    let ControlReply::Events { events } = args.at.ask(&request, WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    for event in events {
+        if args.json {
+            print_json(&event)?;
+            continue;
+        }
+        let replica = event.replica.as_ref().map_or("-", |r| r.as_str());
+        let session = event
+            .session
+            .map_or_else(|| "-".to_owned(), |session| session.to_string());
+        println!(
+            "{} epoch {} {replica} session {session}: {} {}",
+            event.sequence,
+            event.epoch,
+            event.event,
+            event.cause.as_deref().unwrap_or(""),
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,224 @@
+//! `holdfast volume`: create, list, show.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+use holdfast_types::{BLOCK_SIZE, DurabilityMode, VolumeRecord, WriteAck};
+
+use super::{At, Failure, print_json};
+use crate::authority::Recorded;
+use crate::config::parse_size;
+use crate::runtime::{ControlReply, ControlRequest, MemberPlan, VolumePlan};
+
+/// Making the stores and promoting the first primary takes a while.
+const CREATE_WAIT: Duration = Duration::from_secs(300);
+const LIST_WAIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Subcommand)]
+pub(super) enum VolumeCommand {
+    /// Create a volume: a fresh store on each node, a record, a first primary.
+    Create(CreateArgs),
+    /// Every volume that the authority knows.
+    List(ListArgs),
+    /// One volume's record.
+    Show(ShowArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CreateArgs {
+    /// Its name, which is also that of its NBD export.
+    name: String,
+    /// Its size, such as 64MiB or 10GiB; whole blocks of 4 KiB.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    size: u64,
+    /// Control address of a node that keeps a copy; once for each copy. `CONTROL=DATA` also names
+    /// where primaries reach the copy, if that is not where its node listens.
+    #[arg(long = "copy", value_name = "CONTROL[=DATA]", required = true, value_parser = parse_copy)]
+    copies: Vec<MemberPlan>,
+    /// When a flush is acknowledged; by default `best-effort` for 1 copy, `sync-all` for 2,
+    /// `sync-quorum` for 3 and more.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// `sync-all`: with fewer in-sync copies nothing is acknowledged; all but one by default.
+    #[arg(long, value_name = "COPIES")]
+    min_in_sync: Option<usize>,
+    /// When a write is acknowledged; `received` by default, `local` for `best-effort`.
+    #[arg(long, value_enum)]
+    write_ack: Option<Ack>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Mode {
+    /// Durable on the primary.
+    BestEffort,
+    /// Durable on every member of the in-sync set.
+    SyncAll,
+    /// Durable on a majority of the voters.
+    SyncQuorum,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Ack {
+    /// In the primary's log.
+    Local,
+    /// Received by the copies that the mode asks for.
+    Received,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    /// One JSON object per volume instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// Name or id.
+    volume: String,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+fn parse_copy(text: &str) -> Result<MemberPlan, String> {
+    let address = |text: &str| -> Result<SocketAddr, String> {
+        text.parse()
+            .map_err(|_| format!("{text:?} is no address and port"))
+    };
+    match text.split_once('=') {
+        None => Ok(MemberPlan {
+            control: address(text)?,
+            data: None,
+        }),
+        Some((control, data)) => Ok(MemberPlan {
+            control: address(control)?,
+            data: Some(address(data)?),
+        }),
+    }
+}
+
+pub(super) async fn run(command: VolumeCommand) -> Result<(), Failure> {
+    match command {
+        VolumeCommand::Create(args) => create(args).await,
+        VolumeCommand::List(args) => list(args).await,
+        VolumeCommand::Show(args) => show(args).await,
+    }
+}
+
+async fn create(args: CreateArgs) -> Result<(), Failure> {
+    if args.size == 0 || !args.size.is_multiple_of(BLOCK_SIZE as u64) {
+        return Err(Failure::Usage(format!(
+            "{} bytes are not whole blocks of {BLOCK_SIZE} bytes",
+            args.size
+        )));
+    }
+    let plan = VolumePlan {
+        name: args.name,
+        blocks: args.size / BLOCK_SIZE as u64,
+        members: args.copies,
+        mode: args.mode.map(|mode| match mode {
+            Mode::BestEffort => DurabilityMode::BestEffort,
+            Mode::SyncAll => DurabilityMode::SyncAll,
+            Mode::SyncQuorum => DurabilityMode::SyncQuorum,
+        }),
+        min_in_sync: args.min_in_sync,
+        write_ack: args.write_ack.map(|ack| match ack {
+            Ack::Local => WriteAck::Local,
+            Ack::Received => WriteAck::Received,
+        }),
+    };
+    let request = ControlRequest::CreateVolume(plan);
+    let ControlReply::Promoted { record, .. } = args.at.ask(&request, CREATE_WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        return print_json(&record);
+    }
+    println!("created");
+    print_record(&record);
+    Ok(())
+}
+
+async fn records(at: &At) -> Result<Vec<Recorded>, Failure> {
+    match at.ask(&ControlRequest::ListVolumes, LIST_WAIT).await? {
+        ControlReply::Records { records } => Ok(records),
+        ControlReply::Done
+        | ControlReply::Node(_)
+        | ControlReply::Store { .. }
+        | ControlReply::Fenced { .. }
+        | ControlReply::Recorded { .. }
+        | ControlReply::Promoted { .. }
+        | ControlReply::Status(_)
+        | ControlReply::Events { .. }
+        | ControlReply::Lease(_)
+        | ControlReply::AuthorityError { .. }
+        | ControlReply::Failed { .. } => Err(Failure::unexpected()),
+    }
+}
+
+async fn list(args: ListArgs) -> Result<(), Failure> {
+    for recorded in records(&args.at).await? {
+        if args.json {
+            print_json(&recorded.record)?;
+        } else {
+            print_record(&recorded.record);
+        }
+    }
+    Ok(())
+}
+
+async fn show(args: ShowArgs) -> Result<(), Failure> {
+    let all = records(&args.at).await?;
+    let named = |record: &VolumeRecord| {
+        record.name == args.volume || record.volume.to_string() == args.volume
+    };
+    let Some(found) = all.iter().find(|recorded| named(&recorded.record)) else {
+        return Err(Failure::Finding(format!(
+            "no volume {:?}; `holdfast volume list` shows them",
+            args.volume
+        )));
+    };
+    if args.json {
+        return print_json(&found.record);
+    }
+    print_record(&found.record);
+    for (replica, member) in &found.record.members {
+        println!(
+            "    {replica}: data {}, control {}, store {}",
+            member.endpoint.data, member.endpoint.control, member.store
+        );
+    }
+    Ok(())
+}
+
+fn print_record(record: &VolumeRecord) {
+    let names = |set: &std::collections::BTreeSet<holdfast_types::ReplicaId>| {
+        let names: Vec<&str> = set.iter().map(|replica| replica.as_str()).collect();
+        names.join(" ")
+    };
+    let primary = record
+        .primary
+        .as_ref()
+        .map_or("none", |primary| primary.as_str());
+    println!(
+        "{} {} {} blocks, {:?}, epoch {} revision {}, primary {primary}, in sync: {}",
+        record.name,
+        record.volume,
+        record.blocks,
+        record.mode,
+        record.epoch,
+        record.revision,
+        names(&record.isr),
+    );
+}
