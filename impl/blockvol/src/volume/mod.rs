@@ -102,6 +102,8 @@ struct Summary {
     syncing: bool,
     poisoned: bool,
     generation: u64,
+    /// Moves when room was made: positions tell of it before the room is there (F09).
+    log_start: u64,
 }
 
 impl Summary {
@@ -122,6 +124,7 @@ impl State {
             syncing: self.syncing,
             poisoned: self.store.poisoned().is_some(),
             generation: self.store.log_generation(),
+            log_start: self.store.log_start(),
         }
     }
 }
@@ -153,7 +156,7 @@ impl Shared {
             self.progress.notify_all();
         }
         drop(state);
-        if before.positions != after.positions {
+        if before.positions != after.positions || before.log_start != after.log_start {
             self.listeners.tell(after.positions);
         }
         result
@@ -522,7 +525,7 @@ impl Volume {
         Ok(RetentionPin::new(&self.shared, id, from))
     }
 
-    /// Calls `notify` after every change of a position, from whichever thread made it, without
+    /// Calls `notify` after every change of a position, and when room was made in the log, from whichever thread made it, without
     /// any lock held. Calls may overtake each other: [`Volume::positions`] is the truth. It must
     /// not block. It ends when the subscription is dropped.
     pub fn subscribe(&self, notify: impl Fn(Positions) + Send + Sync + 'static) -> Subscription {
