@@ -1,6 +1,38 @@
-//! One replica's storage: log, extent, checkpoint.
+//! One replica's storage: a log, the flat image it is replayed onto, and the superblocks that say
+//! how far the one is in the other.
 //!
-//! It executes and decides nothing of recovery (T14).
+//! ```text
+//!   append ---> log ring ---(synced)---> durable ---(committed)---> extent ---> checkpoint
+//!                  |                                                               |
+//!                  +--- read: the log first, then the extent       space is free up to here
+//! ```
+//!
+//! * [`Volume`] is what a node uses: a thread-safe handle with group commit, write-back in the
+//!   background, pins, base images, notification.
+//! * [`Store`] is the synchronous core under it, in explicit steps, without clock or thread; its
+//!   page says what is kept across crashes.
+//! * [`Disk`] is the very edge; [`sim`] is a disk that loses, reorders and tears what was not
+//!   synced.
+//! * [`inspect()`] looks at a store at rest.
+//!
+//! The layout of the bytes is `docs/formats.md`; the rules are `docs/protocol.md`, sections 1 to 4
+//! and 6. This crate executes and decides nothing of recovery (T14): it knows no sessions but the
+//! number of the last one it admitted, no sockets, no other copies.
+//!
+//! # Order of calls
+//!
+//! A store is made ([`Volume::create`]) and opened ([`Volume::open`]). It takes entries of no
+//! epoch that it has not promised ([`Volume::fence`]), and every epoch begins with its start
+//! ([`Volume::append_epoch_start`]). After opening, the role is none and `committed` is the extent
+//! bound until [`Volume::set_committed`] says more. A volume that met a failed sync refuses
+//! everything but reads until it is opened anew.
+//!
+//! # Memory
+//!
+//! Per volume: 64 bytes for every entry in the log ring (an entry takes at least 512 bytes of it),
+//! about 64 bytes for every block that is newer in the log than in the extent, and
+//! [`VolumeOptions::recent_bytes`] of payload; while a run is written back, up to 32 MiB of it.
+//! A base transfer adds 33 bytes for every MiB of image.
 
 mod disk;
 mod error;
