@@ -3,7 +3,7 @@
 //!
 //! The digest of an image is the SHA-256 over the SHA-256 digests of its chunks, in order. It
 //! commits to every byte as a plain SHA-256 would, but chunks can be hashed where and when they
-//! are read, in any order, and once (`docs/decisions/002-blockvol-image-digest.md`).
+//! are read, in any order, and once (`docs/decisions/021-blockvol-image-digest.md`).
 
 use std::fmt;
 
