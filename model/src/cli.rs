@@ -159,7 +159,10 @@ fn as_json<T: serde::Serialize>(row: &T) -> Result<String, Failure> {
 fn check(arguments: &CheckArgs) -> Result<(), Failure> {
     let suites = suites();
     for name in &arguments.instance {
-        if !suites.iter().any(|suite| suite.instances().iter().any(|i| i.name == name)) {
+        if !suites
+            .iter()
+            .any(|suite| suite.instances().iter().any(|i| i.name == name))
+        {
             return Err(SuiteError::UnknownInstance(name.clone()).into());
         }
     }
@@ -183,7 +186,11 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
             wrong.extend(drifted(suite.name(), &rows, &arguments.results)?);
         }
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Findings(wrong)) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Findings(wrong))
+    }
 }
 
 fn print_check(row: &CheckRow, json: bool) -> Result<(), Failure> {
@@ -203,7 +210,11 @@ fn print_check(row: &CheckRow, json: bool) -> Result<(), Failure> {
         row.depth,
         row.seconds,
         row.properties.len(),
-        if vacuous.is_empty() { String::new() } else { format!(", VACUOUS: {}", vacuous.join(" ")) },
+        if vacuous.is_empty() {
+            String::new()
+        } else {
+            format!(", VACUOUS: {}", vacuous.join(" "))
+        },
     ))?;
     Ok(())
 }
@@ -214,7 +225,10 @@ fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>,
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            eprintln!("note: {} does not exist; `check --bless` writes it", path.display());
+            eprintln!(
+                "note: {} does not exist; `check --bless` writes it",
+                path.display()
+            );
             return Ok(Vec::new());
         }
         Err(error) => return Err(Failure::Usage(format!("{}: {error}", path.display()))),
@@ -252,7 +266,10 @@ fn bless(
     let text = serde_json::to_string_pretty(&published)
         .map_err(|error| Failure::Usage(error.to_string()))?;
     std::fs::write(results.join(format!("{}.json", suite.name())), text + "\n")?;
-    std::fs::write(results.join(format!("{}.md", suite.name())), markdown(&published, &title))?;
+    std::fs::write(
+        results.join(format!("{}.md", suite.name())),
+        markdown(&published, &title),
+    )?;
     Ok(())
 }
 
@@ -270,7 +287,10 @@ fn kill_all(
         let (row, _) = suite.kill(&id)?;
         report(&row)?;
         if !row.killed {
-            wrong.push(format!("{id} survives: {} does not fall in {}", row.property, row.instance));
+            wrong.push(format!(
+                "{id} survives: {} does not fall in {}",
+                row.property, row.instance
+            ));
         }
         rows.push(row);
     }
@@ -291,19 +311,34 @@ fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
                 row.id, row.property, row.instance, row.depth, row.states, row.seconds
             ))?)
         };
-        count += kill_all(suite.as_ref(), arguments.only.as_deref(), report, &mut wrong)?.len();
+        count += kill_all(
+            suite.as_ref(),
+            arguments.only.as_deref(),
+            report,
+            &mut wrong,
+        )?
+        .len();
     }
     if count == 0 {
         let only = arguments.only.clone().unwrap_or_default();
         return Err(SuiteError::UnknownMutant(only).into());
     }
-    if wrong.is_empty() { Ok(()) } else { Err(Failure::Findings(wrong)) }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Findings(wrong))
+    }
 }
 
 fn suite_named(name: &str) -> Result<Box<dyn Suite>, Failure> {
-    suites().into_iter().find(|suite| suite.name() == name).ok_or_else(|| {
-        Failure::Usage(format!("there is no specification {name:?}; `holdfast-model list` names them"))
-    })
+    suites()
+        .into_iter()
+        .find(|suite| suite.name() == name)
+        .ok_or_else(|| {
+            Failure::Usage(format!(
+                "there is no specification {name:?}; `holdfast-model list` names them"
+            ))
+        })
 }
 
 fn explore(arguments: &ExploreArgs) -> Result<(), Failure> {
@@ -314,7 +349,12 @@ fn explore(arguments: &ExploreArgs) -> Result<(), Failure> {
             arguments.address
         )));
     }
-    eprintln!("{}/{} at http://{}/", suite.name(), arguments.instance, arguments.address);
+    eprintln!(
+        "{}/{} at http://{}/",
+        suite.name(),
+        arguments.instance,
+        arguments.address
+    );
     Ok(suite.serve(&arguments.instance, arguments.address)?)
 }
 
@@ -342,7 +382,10 @@ fn tell(mut input: &mut dyn BufRead) -> Result<(), Failure> {
         what: "specification",
         name: header.spec.clone(),
     });
-    let suite = suites().into_iter().find(|suite| suite.name() == header.spec).ok_or(unknown)?;
+    let suite = suites()
+        .into_iter()
+        .find(|suite| suite.name() == header.spec)
+        .ok_or(unknown)?;
     let text = suite.narrate(header, input)?;
     Ok(io::stdout().lock().write_all(text.as_bytes())?)
 }
@@ -351,8 +394,9 @@ fn trace_of_mutant(id: &str, json: bool) -> Result<(), Failure> {
     for suite in suites() {
         if suite.mutants().iter().any(|(mutant, _)| mutant == id) {
             let (_, trace) = suite.kill(id)?;
-            let lines = trace
-                .ok_or_else(|| Failure::Findings(vec![format!("{id} survives: it has no trace")]))?;
+            let lines = trace.ok_or_else(|| {
+                Failure::Findings(vec![format!("{id} survives: it has no trace")])
+            })?;
             if json {
                 return Ok(io::stdout().lock().write_all(lines.as_bytes())?);
             }
@@ -367,7 +411,10 @@ fn list() -> Result<(), Failure> {
         line(&format!("specification {}", suite.name()))?;
         for instance in suite.instances() {
             let quick = if instance.quick { " (quick)" } else { "" };
-            line(&format!("  instance {}{quick}: {}", instance.name, instance.purpose))?;
+            line(&format!(
+                "  instance {}{quick}: {}",
+                instance.name, instance.purpose
+            ))?;
         }
         for (id, says) in suite.mutants() {
             line(&format!("  mutant {id}: {says}"))?;

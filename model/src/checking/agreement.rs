@@ -39,7 +39,10 @@ impl<S: Spec> Checked<S> {
     pub fn new(spec: S) -> Self {
         let mut always = S::properties();
         always.retain(|property| matches!(property.check, Check::Always(_)));
-        assert!(always.len() <= CONDITIONS, "too many state properties for one model");
+        assert!(
+            always.len() <= CONDITIONS,
+            "too many state properties for one model"
+        );
         Self { spec, always }
     }
 
@@ -85,7 +88,11 @@ impl<S: Spec> Model for Checked<S> {
     type Action = S::Action;
 
     fn init_states(&self) -> Vec<S::State> {
-        self.spec.initial().into_iter().map(|(_, state)| state).collect()
+        self.spec
+            .initial()
+            .into_iter()
+            .map(|(_, state)| state)
+            .collect()
     }
 
     fn actions(&self, state: &S::State, actions: &mut Vec<S::Action>) {
@@ -109,13 +116,15 @@ impl<S: Spec> Model for Checked<S> {
         let conditions: [fn(&Self, &S::State) -> bool; CONDITIONS] = conditions!(
             S: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31
         );
-        let named = self.always.iter().zip(conditions).map(|(property, condition)| {
-            stateright::Property {
+        let named = self
+            .always
+            .iter()
+            .zip(conditions)
+            .map(|(property, condition)| stateright::Property {
                 expectation: Expectation::Always,
                 name: property.name,
                 condition,
-            }
-        });
+            });
         let never_falls = stateright::Property::always("every state is visited", |_, _| true);
         named.chain([never_falls]).collect()
     }

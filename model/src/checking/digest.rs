@@ -31,14 +31,22 @@ impl<S: Spec> Graph<S> {
         let mut codes = Vec::with_capacity(length * self.states.len());
         for (number, state) in self.states.iter().enumerate() {
             self.spec.encode(state, &mut codes);
-            assert_eq!(codes.len(), length * (number + 1), "codes must have one length");
+            assert_eq!(
+                codes.len(),
+                length * (number + 1),
+                "codes must have one length"
+            );
         }
         let code = |state: u32| &codes[length * state as usize..length * (state as usize + 1)];
         let texts: Vec<String> = self.actions.iter().map(action_text).collect();
         let mut order: Vec<u32> = (0..).take(self.states.len()).collect();
         order.sort_unstable_by(|&a, &b| code(a).cmp(code(b)));
         for pair in order.windows(2) {
-            assert_ne!(code(pair[0]), code(pair[1]), "two states must not share a code");
+            assert_ne!(
+                code(pair[0]),
+                code(pair[1]),
+                "two states must not share a code"
+            );
         }
 
         let mut sha = Sha256::new();
@@ -58,6 +66,9 @@ impl<S: Spec> Graph<S> {
             }
             sha.update(&bytes);
         }
-        sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+        sha.finalize()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
     }
 }

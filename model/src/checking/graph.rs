@@ -155,7 +155,11 @@ impl<S: Spec> Graph<S> {
     /// The edges that leave a state.
     #[must_use]
     pub fn edges_of(&self, state: usize) -> &[Edge] {
-        let begin = if state == 0 { 0 } else { self.edge_ends[state - 1] };
+        let begin = if state == 0 {
+            0
+        } else {
+            self.edge_ends[state - 1]
+        };
         &self.edges[begin..self.edge_ends[state]]
     }
 
@@ -163,7 +167,9 @@ impl<S: Spec> Graph<S> {
     #[must_use]
     pub fn find(&self, state: &S::State) -> Option<u32> {
         let hash = self.hasher.hash_one(state);
-        self.index.find(hash, |&at| self.states[at as usize] == *state).copied()
+        self.index
+            .find(hash, |&at| self.states[at as usize] == *state)
+            .copied()
     }
 
     /// A shortest path to a state: the number of its initial state, and the actions from there.
@@ -191,7 +197,8 @@ impl<S: Spec> Graph<S> {
         let number = u32::try_from(states.len()).expect("Bounds::states keeps numbers in 32 bits");
         states.push(state);
         self.reached_by.push(reached_by);
-        self.index.insert_unique(hash, number, |&at| hasher.hash_one(states[at as usize]));
+        self.index
+            .insert_unique(hash, number, |&at| hasher.hash_one(states[at as usize]));
         number
     }
 
@@ -219,13 +226,21 @@ impl<S: Spec> Graph<S> {
 
     fn judge_call(&mut self, watched: &Watched<S>, from: u32, step: &Step<'_, S>) {
         let granted = step.after.is_ok();
-        let edges = if granted { watched.step.as_slice() } else { &[] };
+        let edges = if granted {
+            watched.step.as_slice()
+        } else {
+            &[]
+        };
         for &(at, holds) in watched.call.iter().chain(edges) {
             let verdict = holds(&self.spec, step);
             let action = (verdict == Verdict::Falls).then(|| self.number_of(step.action));
             self.tallies[at].count(verdict, || (from, action));
         }
-        let witnesses = if granted { watched.sometimes_step.as_slice() } else { &[] };
+        let witnesses = if granted {
+            watched.sometimes_step.as_slice()
+        } else {
+            &[]
+        };
         for &(at, seen) in witnesses {
             let verdict = Verdict::implies(seen(&self.spec, step), || true);
             self.tallies[at].count(verdict, || (from, None));
@@ -246,13 +261,22 @@ impl<S: Spec> Graph<S> {
                     let to = self.insert(after, (from, number));
                     self.edges.push(Edge { action: number, to });
                     let outputs = Some(&outputs);
-                    let step = Step { before: &before, action, after: Ok(&after), outputs };
+                    let step = Step {
+                        before: &before,
+                        action,
+                        after: Ok(&after),
+                        outputs,
+                    };
                     self.judge_call(watched, from, &step);
                 }
                 Err(refusal) => {
                     self.refused[S::refusal_index(&refusal)] += 1;
-                    let step =
-                        Step { before: &before, action, after: Err(refusal), outputs: None };
+                    let step = Step {
+                        before: &before,
+                        action,
+                        after: Err(refusal),
+                        outputs: None,
+                    };
                     self.judge_call(watched, from, &step);
                 }
             }
@@ -299,7 +323,9 @@ pub fn find_fall<S: Spec>(
     properties: &[Property<S>],
     bounds: Bounds,
 ) -> Result<Graph<S>, OutOfBounds> {
-    walk(spec, properties, bounds, |graph| graph.tallies.iter().any(|t| t.fall.is_some()))
+    walk(spec, properties, bounds, |graph| {
+        graph.tallies.iter().any(|t| t.fall.is_some())
+    })
 }
 
 fn walk<S: Spec>(
@@ -331,7 +357,9 @@ fn walk<S: Spec>(
             return Ok(graph);
         }
         if graph.states.len() > bounds.states.min(INITIAL as usize - 1) {
-            return Err(OutOfBounds { states: graph.states.len() });
+            return Err(OutOfBounds {
+                states: graph.states.len(),
+            });
         }
         next += 1;
     }

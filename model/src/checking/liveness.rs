@@ -9,8 +9,10 @@ use super::graph::Tally;
 use super::{Check, Graph, Property, Spec};
 
 impl<S: Spec> Graph<S> {
-    /// Judges the liveness claims, once the graph is complete.
-    pub(super) fn judge_liveness(&mut self, properties: &[Property<S>]) {
+    /// Judges the liveness claims, once the graph is complete: each with the place of its
+    /// property.
+    pub(super) fn judge_liveness(&self, properties: &[Property<S>]) -> Vec<(usize, Tally)> {
+        let mut tallies = Vec::new();
         for (at, property) in properties.iter().enumerate() {
             if let Check::Leads { subjects, from, to } = property.check {
                 let mut tally = Tally::default();
@@ -26,14 +28,26 @@ impl<S: Spec> Graph<S> {
                         }
                     }
                 }
-                self.tallies[at] = tally;
+                tallies.push((at, tally));
             }
+        }
+        tallies
+    }
+
+    /// Takes the judgements of [`Graph::judge_liveness`].
+    pub(super) fn take_tallies(&mut self, tallies: Vec<(usize, Tally)>) {
+        for (at, tally) in tallies {
+            self.tallies[at] = tally;
         }
     }
 
     /// For every state, whether a goal can be reached from it without a fault.
     fn can_reach(&self, goal: impl Fn(&S::State) -> bool) -> Vec<bool> {
-        let fault: Vec<bool> = self.actions.iter().map(|&a| self.spec.is_fault(a)).collect();
+        let fault: Vec<bool> = self
+            .actions
+            .iter()
+            .map(|&a| self.spec.is_fault(a))
+            .collect();
         let mut can: Vec<bool> = self.states.iter().map(goal).collect();
         // Sweeps against the order of discovery settle nearly everything at once; they are
         // repeated until one of them changes nothing.

@@ -29,5 +29,5 @@ pub use property::{Check, Kind, Property, Step, Verdict};
 pub use report::{CheckRow, MutantRow, PropertyRow, StaterightRow, findings};
 pub use results::{Drift, Published, drift, markdown, revision};
 pub use spec::{Instance, Spec, action_name, action_text};
-pub use suite::{Suite, SuiteError, suites};
+pub use suite::{Suite, SuiteError, check, suites};
 pub use trace::{Header, MAX_LINE_BYTES, MAX_STEPS, Trace, TraceError, TraceStep, read_header};

@@ -37,11 +37,14 @@ impl<S: Spec> Mutant<S> {
                 Check::Sometimes(_) | Check::SometimesStep(_) | Check::Refused(_)
             ),
         });
-        let lasting = watched.iter().any(|property| matches!(property.check, Check::Leads { .. }));
+        let lasting = watched
+            .iter()
+            .any(|property| matches!(property.check, Check::Leads { .. }));
         let mut graph = find_fall(&self.spec, &watched, Bounds::default())?;
         if lasting && graph.tallies.iter().all(|tally| tally.fall.is_none()) {
             graph = explore(&self.spec, &watched, Bounds::default())?;
-            graph.judge_liveness(&watched);
+            let lasting = graph.judge_liveness(&watched);
+            graph.take_tallies(lasting);
         }
         let fallen = watched
             .iter()
@@ -53,9 +56,13 @@ impl<S: Spec> Mutant<S> {
             spec: S::NAME.to_owned(),
             instance: self.spec.instance().name.to_owned(),
             property: fallen
-                .map_or(self.property.unwrap_or("none"), |(property, _)| property.name)
+                .map_or(self.property.unwrap_or("none"), |(property, _)| {
+                    property.name
+                })
                 .to_owned(),
-            depth: trace.as_ref().map_or(u64::from(graph.depth), |t| t.steps.len() as u64),
+            depth: trace
+                .as_ref()
+                .map_or(u64::from(graph.depth), |t| t.steps.len() as u64),
             states: graph.states.len() as u64,
             seconds: begun.elapsed().as_secs_f64(),
             killed: trace.is_some(),

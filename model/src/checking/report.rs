@@ -164,7 +164,10 @@ mod tests {
             bytes_per_state: 1,
             refused: Default::default(),
             unseen: Vec::new(),
-            stateright: StaterightRow { states: 3, transitions: 4 },
+            stateright: StaterightRow {
+                states: 3,
+                transitions: 4,
+            },
             stateright_fallen: Vec::new(),
         }
     }
@@ -188,7 +191,10 @@ mod tests {
     fn what_is_vacuous_in_every_instance_is_a_finding() {
         let rows = [row(property(true, 0)), row(property(true, 0))];
         assert!(findings(&rows, true)[0].contains("VACUOUS"));
-        assert!(findings(&rows, false).is_empty(), "one instance alone need not show everything");
+        assert!(
+            findings(&rows, false).is_empty(),
+            "one instance alone need not show everything"
+        );
         assert!(findings(&[row(property(true, 0)), row(property(true, 1))], true).is_empty());
     }
 
@@ -198,7 +204,11 @@ mod tests {
         apart.stateright.transitions = 5;
         assert!(findings(&[apart], false)[0].contains("disagree"));
         let mut unseen_fall = row(property(false, 1));
-        assert_eq!(unseen_fall.findings().len(), 2, "the fall, and that stateright missed it");
+        assert_eq!(
+            unseen_fall.findings().len(),
+            2,
+            "the fall, and that stateright missed it"
+        );
         unseen_fall.stateright_fallen = vec!["T1".to_owned()];
         assert_eq!(unseen_fall.findings().len(), 1);
     }

@@ -35,7 +35,11 @@ pub struct Drift {
 pub fn drift(published: &Published, checks: &[CheckRow]) -> Vec<Drift> {
     let mut drifts = Vec::new();
     for row in checks {
-        let Some(old) = published.checks.iter().find(|old| old.instance == row.instance) else {
+        let Some(old) = published
+            .checks
+            .iter()
+            .find(|old| old.instance == row.instance)
+        else {
             drifts.push(Drift {
                 what: row.instance.clone(),
                 published: "nothing".to_owned(),
@@ -46,18 +50,46 @@ pub fn drift(published: &Published, checks: &[CheckRow]) -> Vec<Drift> {
         let mut compare = |figure: &str, old: String, new: String| {
             if old != new {
                 let what = format!("{} {figure}", row.instance);
-                drifts.push(Drift { what, published: old, found: new });
+                drifts.push(Drift {
+                    what,
+                    published: old,
+                    found: new,
+                });
             }
         };
         compare("states", old.states.to_string(), row.states.to_string());
-        compare("transitions", old.transitions.to_string(), row.transitions.to_string());
+        compare(
+            "transitions",
+            old.transitions.to_string(),
+            row.transitions.to_string(),
+        );
         compare("depth", old.depth.to_string(), row.depth.to_string());
         compare("digest", old.digest.clone(), row.digest.clone());
-        compare("terminal", old.terminal.to_string(), row.terminal.to_string());
-        compare("actions", format!("{:?}", old.actions), format!("{:?}", row.actions));
-        compare("refusals", format!("{:?}", old.refused), format!("{:?}", row.refused));
-        compare("properties", format!("{:?}", old.properties), format!("{:?}", row.properties));
-        compare("unseen", format!("{:?}", old.unseen), format!("{:?}", row.unseen));
+        compare(
+            "terminal",
+            old.terminal.to_string(),
+            row.terminal.to_string(),
+        );
+        compare(
+            "actions",
+            format!("{:?}", old.actions),
+            format!("{:?}", row.actions),
+        );
+        compare(
+            "refusals",
+            format!("{:?}", old.refused),
+            format!("{:?}", row.refused),
+        );
+        compare(
+            "properties",
+            format!("{:?}", old.properties),
+            format!("{:?}", row.properties),
+        );
+        compare(
+            "unseen",
+            format!("{:?}", old.unseen),
+            format!("{:?}", row.unseen),
+        );
     }
     drifts
 }
@@ -67,8 +99,14 @@ pub fn drift(published: &Published, checks: &[CheckRow]) -> Vec<Drift> {
 #[must_use]
 pub fn revision() -> String {
     let git = |arguments: &[&str]| {
-        let output = std::process::Command::new("git").args(arguments).output().ok()?;
-        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        let output = std::process::Command::new("git")
+            .args(arguments)
+            .output()
+            .ok()?;
+        output
+            .status
+            .success()
+            .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
     };
     let Some(head) = git(&["rev-parse", "--short=12", "HEAD"]) else {
         return "unknown".to_owned();
@@ -111,7 +149,10 @@ pub fn markdown(published: &Published, title: &str) -> String {
         .checks
         .iter()
         .fold((0, 0), |(s, t), row| (s + row.states, t + row.transitions));
-    let _ = writeln!(text, "| **all** | **{states}** | **{transitions}** | | | | | | |");
+    let _ = writeln!(
+        text,
+        "| **all** | **{states}** | **{transitions}** | | | | | | |"
+    );
     matrix(&mut text, published);
     text.push_str("\n## Mutations\n\n| id | what was done to the rules | instance | property | depth | states | seconds | killed |\n| --- | --- | --- | --- | ---: | ---: | ---: | --- |\n");
     for row in &published.mutants {

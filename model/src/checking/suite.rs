@@ -62,10 +62,16 @@ impl fmt::Display for SuiteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownInstance(name) => {
-                write!(f, "there is no instance {name:?}; `holdfast-model list` names them")
+                write!(
+                    f,
+                    "there is no instance {name:?}; `holdfast-model list` names them"
+                )
             }
             Self::UnknownMutant(id) => {
-                write!(f, "there is no mutant {id:?}; `holdfast-model list` names them")
+                write!(
+                    f,
+                    "there is no mutant {id:?}; `holdfast-model list` names them"
+                )
             }
             Self::OutOfBounds(error) => error.fmt(f),
             Self::Trace(error) => error.fmt(f),
@@ -127,7 +133,10 @@ impl<S: Spec> Suite for Of<S> {
     }
 
     fn mutants(&self) -> Vec<(String, String)> {
-        S::mutants().into_iter().map(|mutant| (mutant.id, mutant.says)).collect()
+        S::mutants()
+            .into_iter()
+            .map(|mutant| (mutant.id, mutant.says))
+            .collect()
     }
 
     fn check(&self, instance: &str) -> Result<CheckRow, SuiteError> {
@@ -150,19 +159,29 @@ impl<S: Spec> Suite for Of<S> {
     }
 
     fn serve(&self, instance: &str, address: SocketAddr) -> Result<(), SuiteError> {
-        Checked::new(Self::at(instance)?).serve(address).map_err(SuiteError::Address)
+        Checked::new(Self::at(instance)?)
+            .serve(address)
+            .map_err(SuiteError::Address)
     }
 }
 
 /// Exhausts one specification with both checkers, side by side.
-fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
+///
+/// # Errors
+/// When it does not fit.
+pub fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
     let begun = Instant::now();
     let (exact, second) = std::thread::scope(|scope| {
         let second = scope.spawn(|| Checked::new(spec.clone()).count());
         let properties = S::properties();
         let exact = explore(spec, &properties, Bounds::default()).map(|mut graph| {
-            graph.judge_liveness(&properties);
-            let digest = graph.digest();
+            let (digest, lasting) = std::thread::scope(|scope| {
+                let digest = scope.spawn(|| graph.digest());
+                let lasting = graph.judge_liveness(&properties);
+                (digest.join(), lasting)
+            });
+            graph.take_tallies(lasting);
+            let digest = digest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (graph, digest)
         });
         (exact, second.join())
@@ -174,7 +193,10 @@ fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
     for (action, fired) in graph.actions.iter().zip(&graph.fired) {
         *actions.entry(action_name(action)).or_default() += fired;
     }
-    let refused = S::refusals().iter().map(|r| (*r).to_owned()).zip(graph.refused.clone());
+    let refused = S::refusals()
+        .iter()
+        .map(|r| (*r).to_owned())
+        .zip(graph.refused.clone());
     Ok(CheckRow {
         spec: S::NAME.to_owned(),
         instance: spec.instance().name.to_owned(),
@@ -189,8 +211,15 @@ fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
         bytes_per_state: graph.code_bytes() as u64,
         refused: refused.collect(),
         unseen,
-        stateright: StaterightRow { states: second.states, transitions: second.transitions },
-        stateright_fallen: second.fallen.iter().map(|name| (*name).to_owned()).collect(),
+        stateright: StaterightRow {
+            states: second.states,
+            transitions: second.transitions,
+        },
+        stateright_fallen: second
+            .fallen
+            .iter()
+            .map(|name| (*name).to_owned())
+            .collect(),
     })
 }
 

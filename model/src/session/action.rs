@@ -14,25 +14,49 @@ use super::vocabulary::{Epoch, Fault, Lsn, SessionKind, Slot, Tick, Token};
 /// A named action with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
-#[allow(missing_docs, reason = "the parameters are those of the prose, under its names")]
+#[allow(
+    missing_docs,
+    reason = "the parameters are those of the prose, under its names"
+)]
 pub enum Action {
     /// The authority's assignment for a volume, by replica (`null`: not named).
-    Assign { volume: u8, epoch: Epoch, revision: u8, replicas: [Option<Named>; SENDERS] },
+    Assign {
+        volume: u8,
+        epoch: Epoch,
+        revision: u8,
+        replicas: [Option<Named>; SENDERS],
+    },
     /// A higher epoch was seen.
     Fence { volume: u8, epoch: Epoch },
     /// The node gives its role up.
     Stop { volume: u8, epoch: Epoch },
     /// Begins a session.
-    Attach { volume: u8, replica: u8, epoch: Epoch, endpoint_version: u8, kind: SessionKind },
+    Attach {
+        volume: u8,
+        replica: u8,
+        epoch: Epoch,
+        endpoint_version: u8,
+        kind: SessionKind,
+    },
     /// Begins a session in the place of the present one.
-    Supersede { volume: u8, replica: u8, epoch: Epoch, endpoint_version: u8, kind: SessionKind },
+    Supersede {
+        volume: u8,
+        replica: u8,
+        epoch: Epoch,
+        endpoint_version: u8,
+        kind: SessionKind,
+    },
 
     /// The connection is being made.
     Connect { token: Token },
     /// The stream is up, the hello is sent.
     Hello { token: Token },
     /// The replica's report (`null`: no such volume there), held against the primary's history.
-    Handshake { token: Token, facts: Option<Disk>, history: HistoryReport },
+    Handshake {
+        token: Token,
+        facts: Option<Disk>,
+        history: HistoryReport,
+    },
     /// A pin was acquired.
     Pinned { token: Token, slot: Slot },
     /// A pin could not be acquired.
@@ -50,13 +74,20 @@ pub enum Action {
     /// The answer to a barrier after completion.
     Acknowledged { token: Token, durable: Lsn },
     /// A source for the rebuild is to be chosen.
-    SelectSource { token: Token, history: HistoryReport },
+    SelectSource {
+        token: Token,
+        history: HistoryReport,
+    },
     /// The replica is ready for its new base.
     BeginTransfer { token: Token, chunks_total: u8 },
     /// Chunks were installed.
     TransferProgress { token: Token, chunks_done: u8 },
     /// The replica switched to the new base.
-    BaseInstalled { token: Token, base_lsn: Lsn, extent_bound: Lsn },
+    BaseInstalled {
+        token: Token,
+        base_lsn: Lsn,
+        extent_bound: Lsn,
+    },
     /// Time and bytes are held against the budget.
     CheckBudget { token: Token, pinned_bytes: u8 },
     /// A fault.
@@ -254,8 +285,12 @@ pub struct Inputs {
     pub now: Tick,
     /// For `handshake`: the report (`None`: no such volume there).
     pub facts: Option<Facts>,
-    /// For `handshake` and `select_source`.
-    pub history: Retained,
+    /// For `handshake` and `select_source`; absent for every other call.
+    pub history: Option<Retained>,
+    /// For `pinned`: from where the log can be replayed.
+    pub retained_from: Option<Lsn>,
+    /// For `acknowledged`: the primary's last entry.
+    pub head: Lsn,
 }
 
 #[cfg(test)]
@@ -263,20 +298,34 @@ mod tests {
     use super::{Action, Slot, Token};
     use crate::checking::{action_name, action_text};
 
-    const TOKEN: Token =
-        Token { volume: 1, replica: 1, session: 1, epoch: 2, endpoint_version: 1 };
+    const TOKEN: Token = Token {
+        volume: 1,
+        replica: 1,
+        session: 1,
+        epoch: 2,
+        endpoint_version: 1,
+    };
 
     #[test]
     fn an_action_is_serialised_under_its_own_name() {
         for action in [
             Action::Tick,
             Action::TruncationRefused { token: TOKEN },
-            Action::Pinned { token: TOKEN, slot: Slot::Base },
+            Action::Pinned {
+                token: TOKEN,
+                slot: Slot::Base,
+            },
             Action::Reclaim { volume: 1 },
         ] {
             assert_eq!(action_name(&action), action.name());
         }
-        let pinned = Action::Pinned { token: TOKEN, slot: Slot::Base };
-        assert_eq!(action_text(&pinned), "pinned(slot=base, token=v1/r1/s1/e2/p1)");
+        let pinned = Action::Pinned {
+            token: TOKEN,
+            slot: Slot::Base,
+        };
+        assert_eq!(
+            action_text(&pinned),
+            "pinned(slot=base, token=v1/r1/s1/e2/p1)"
+        );
     }
 }

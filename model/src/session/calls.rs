@@ -6,7 +6,7 @@ use super::Session as Spec;
 use super::action::{Action, Defect, Disk, HistoryReport};
 use super::instances::FactsDomain;
 use super::log::Log;
-use super::state::{Assignment, Named, Phase, SENDERS, Session, State, Volume};
+use super::state::{Assignment, Named, Phase, SENDERS, Session, State};
 use super::vocabulary::{Endpoint, Intent, SessionKind, Slot, Token, Truncate, UNBOUNDED};
 
 /// A volume and a replica that no instance has.
@@ -48,15 +48,31 @@ impl Spec {
     fn authority_calls(&self, state: &State, volume: u8, at: usize, calls: &mut Vec<Action>) {
         let Some(known) = state.volumes[at] else {
             for replicas in self.assignments(state, volume) {
-                calls.push(Action::Assign { volume, epoch: self.bounds.first_epoch, revision: 1, replicas });
+                calls.push(Action::Assign {
+                    volume,
+                    epoch: self.bounds.first_epoch,
+                    revision: 1,
+                    replicas,
+                });
             }
-            calls.push(Action::Fence { volume, epoch: self.bounds.first_epoch });
-            calls.push(Action::Stop { volume, epoch: self.bounds.first_epoch });
+            calls.push(Action::Fence {
+                volume,
+                epoch: self.bounds.first_epoch,
+            });
+            calls.push(Action::Stop {
+                volume,
+                epoch: self.bounds.first_epoch,
+            });
             return;
         };
         let (epoch, revision) = (known.epoch, known.revision);
         let mut offer = |epoch, revision, replicas| {
-            calls.push(Action::Assign { volume, epoch, revision, replicas });
+            calls.push(Action::Assign {
+                volume,
+                epoch,
+                revision,
+                replicas,
+            });
         };
         for replicas in self.assignments(state, volume) {
             if revision < self.bounds.revisions {
@@ -78,13 +94,19 @@ impl Spec {
         }
         offer(epoch - 1, revision + 5, [None; SENDERS]);
         if self.bounds.moves.fence && epoch < self.bounds.epochs {
-            calls.push(Action::Fence { volume, epoch: epoch + 1 });
+            calls.push(Action::Fence {
+                volume,
+                epoch: epoch + 1,
+            });
         }
         calls.push(Action::Fence { volume, epoch });
         if self.bounds.moves.fence {
             calls.push(Action::Stop { volume, epoch });
         }
-        calls.push(Action::Stop { volume, epoch: epoch - 1 });
+        calls.push(Action::Stop {
+            volume,
+            epoch: epoch - 1,
+        });
     }
 
     fn place_of(&self, volume: u8) -> usize {
@@ -120,7 +142,10 @@ impl Spec {
         let left = self.sessions_left(state, self.place_of(volume));
         all.retain(|replicas| {
             let asked = replicas.iter().flatten();
-            asked.filter(|named| named.intent != Intent::Nothing).count() <= usize::from(left)
+            asked
+                .filter(|named| named.intent != Intent::Nothing)
+                .count()
+                <= usize::from(left)
         });
         let mut unique = Vec::new();
         for replicas in all {
@@ -145,9 +170,15 @@ impl Spec {
         if let Some(sender) = state.senders[slot] {
             let mut moved = present(state, self, volume);
             let Endpoint { version, address } = sender.endpoint;
-            let elsewhere = Endpoint { version, address: address + 100 };
-            moved[slot] =
-                Some(Named { endpoint: elsewhere, member: sender.member, intent: Intent::Nothing });
+            let elsewhere = Endpoint {
+                version,
+                address: address + 100,
+            };
+            moved[slot] = Some(Named {
+                endpoint: elsewhere,
+                member: sender.member,
+                intent: Intent::Nothing,
+            });
             all.push(moved);
             let mut member = present(state, self, volume);
             member[slot] = Some(named(version, true, Intent::Rebuild));
@@ -163,18 +194,48 @@ impl Spec {
         let epoch = state.volumes[self.volume_index(slot)].map_or(1, |known| known.epoch);
         let endpoint_version = state.senders[slot].map_or(1, |sender| sender.endpoint.version);
         for &kind in self.bounds.kinds {
-            calls.push(Action::Attach { volume, replica, epoch, endpoint_version, kind });
-            calls.push(Action::Supersede { volume, replica, epoch, endpoint_version, kind });
+            calls.push(Action::Attach {
+                volume,
+                replica,
+                epoch,
+                endpoint_version,
+                kind,
+            });
+            calls.push(Action::Supersede {
+                volume,
+                replica,
+                epoch,
+                endpoint_version,
+                kind,
+            });
         }
         if self.bounds.forged {
             let kind = self.bounds.kinds[0];
             for (epoch, endpoint_version) in
                 [(epoch - 1, endpoint_version), (epoch, endpoint_version + 1)]
             {
-                calls.push(Action::Attach { volume, replica, epoch, endpoint_version, kind });
-                calls.push(Action::Supersede { volume, replica, epoch, endpoint_version, kind });
+                calls.push(Action::Attach {
+                    volume,
+                    replica,
+                    epoch,
+                    endpoint_version,
+                    kind,
+                });
+                calls.push(Action::Supersede {
+                    volume,
+                    replica,
+                    epoch,
+                    endpoint_version,
+                    kind,
+                });
             }
-            calls.push(Action::Attach { volume, replica: STRANGER, epoch, endpoint_version, kind });
+            calls.push(Action::Attach {
+                volume,
+                replica: STRANGER,
+                epoch,
+                endpoint_version,
+                kind,
+            });
         }
     }
 
@@ -182,8 +243,8 @@ impl Spec {
     fn tokens(&self, state: &State) -> Vec<Token> {
         let mut tokens = Vec::new();
         for &volume in self.volumes() {
-            let issued = self.volume(state, volume).map_or([None; 6], |known: &Volume| known.issued);
-            for (issued, session) in issued.iter().zip(1..) {
+            let issued = self.volume(state, volume).map(|known| known.issued);
+            for (issued, session) in issued.iter().flatten().zip(1..) {
                 tokens.extend(issued.map(|issued| Token {
                     volume,
                     replica: issued.replica,
@@ -200,13 +261,34 @@ impl Spec {
                     continue;
                 };
                 let token = session.token(volume, replica);
-                tokens.push(Token { volume: STRANGER, ..token });
-                tokens.push(Token { replica: STRANGER, ..token });
-                tokens.push(Token { session: token.session + 1, ..token });
-                tokens.push(Token { epoch: token.epoch - 1, ..token });
-                tokens.push(Token { epoch: token.epoch + 1, ..token });
-                tokens.push(Token { endpoint_version: token.endpoint_version - 1, ..token });
-                tokens.push(Token { endpoint_version: token.endpoint_version + 1, ..token });
+                tokens.push(Token {
+                    volume: STRANGER,
+                    ..token
+                });
+                tokens.push(Token {
+                    replica: STRANGER,
+                    ..token
+                });
+                tokens.push(Token {
+                    session: token.session + 1,
+                    ..token
+                });
+                tokens.push(Token {
+                    epoch: token.epoch - 1,
+                    ..token
+                });
+                tokens.push(Token {
+                    epoch: token.epoch + 1,
+                    ..token
+                });
+                tokens.push(Token {
+                    endpoint_version: token.endpoint_version - 1,
+                    ..token
+                });
+                tokens.push(Token {
+                    endpoint_version: token.endpoint_version + 1,
+                    ..token
+                });
             }
         }
         tokens.sort_unstable();
@@ -240,13 +322,17 @@ impl Spec {
             }
             Phase::SourceSelect(_) => {
                 both_slots(token, calls);
-                calls.push(Action::SelectSource { token, history: HistoryReport::True });
+                calls.push(Action::SelectSource {
+                    token,
+                    history: HistoryReport::True,
+                });
                 let forged = self.bounds.history_reports.iter().copied();
                 calls.extend(forged.map(|history| Action::SelectSource { token, history }));
                 let totals = self.bounds.chunks.iter();
-                calls.extend(
-                    totals.map(|&chunks_total| Action::BeginTransfer { token, chunks_total }),
-                );
+                calls.extend(totals.map(|&chunks_total| Action::BeginTransfer {
+                    token,
+                    chunks_total,
+                }));
             }
             Phase::Transfer(transfer) => {
                 both_slots(token, calls);
@@ -289,7 +375,10 @@ impl Spec {
         }
         if self.bounds.ticks > 0 {
             let pinned_bytes = self.budget().bytes + 1;
-            calls.push(Action::CheckBudget { token, pinned_bytes });
+            calls.push(Action::CheckBudget {
+                token,
+                pinned_bytes,
+            });
         }
         for &cause in self.bounds.faults {
             calls.push(Action::Fail { token, cause });
@@ -301,7 +390,10 @@ impl Spec {
         plain.retain(|call| !said.contains(&call.name()));
         calls.append(&mut plain);
         if self.bounds.ticks > 0 {
-            calls.push(Action::CheckBudget { token, pinned_bytes: 0 });
+            calls.push(Action::CheckBudget {
+                token,
+                pinned_bytes: 0,
+            });
         }
     }
 
@@ -314,7 +406,13 @@ impl Spec {
         calls: &mut Vec<Action>,
     ) {
         let truly = HistoryReport::True;
-        let mut offer = |facts| calls.push(Action::Handshake { token, facts, history: truly });
+        let mut offer = |facts| {
+            calls.push(Action::Handshake {
+                token,
+                facts,
+                history: truly,
+            })
+        };
         offer(None);
         let history = &state.histories[self.volume_index(slot)];
         let disks = if session.kind == SessionKind::Rebuild {
@@ -336,11 +434,18 @@ impl Spec {
                 Defect::LineageBeyondDurable,
                 Defect::LineageEmpty,
             ] {
-                offer(Some(Disk { defect, ..honest(log, 0) }));
+                offer(Some(Disk {
+                    defect,
+                    ..honest(log, 0)
+                }));
             }
         }
         for &history in self.bounds.history_reports {
-            calls.push(Action::Handshake { token, facts: None, history });
+            calls.push(Action::Handshake {
+                token,
+                facts: None,
+                history,
+            });
         }
     }
 
@@ -367,7 +472,10 @@ impl Spec {
                         }
                         disks.push(honest(log, UNBOUNDED));
                         if log.lineage(0).starts().len() > 1 {
-                            disks.push(Disk { forgotten: 1, ..honest(log, 0) });
+                            disks.push(Disk {
+                                forgotten: 1,
+                                ..honest(log, 0)
+                            });
                         }
                     }
                 }
@@ -390,11 +498,23 @@ impl Spec {
 }
 
 const fn honest(log: Log, extent_bound: u8) -> Disk {
-    Disk { log, forgotten: 0, extent_bound, defect: Defect::None }
+    Disk {
+        log,
+        forgotten: 0,
+        extent_bound,
+        defect: Defect::None,
+    }
 }
 
 const fn named(version: u8, member: bool, intent: Intent) -> Named {
-    Named { endpoint: Endpoint { version, address: version }, member, intent }
+    Named {
+        endpoint: Endpoint {
+            version,
+            address: version,
+        },
+        member,
+        intent,
+    }
 }
 
 /// An assignment that asks for nothing new.
@@ -434,7 +554,11 @@ fn plain_calls(token: Token, calls: &mut Vec<Action>) {
     calls.extend([
         Action::Connect { token },
         Action::Hello { token },
-        Action::Handshake { token, facts: None, history },
+        Action::Handshake {
+            token,
+            facts: None,
+            history,
+        },
         Action::Pinned { token, slot },
         Action::PinFailed { token, slot },
         Action::PinLost { token, slot },
@@ -444,9 +568,22 @@ fn plain_calls(token: Token, calls: &mut Vec<Action>) {
         Action::Complete { token },
         Action::Acknowledged { token, durable: 2 },
         Action::SelectSource { token, history },
-        Action::BeginTransfer { token, chunks_total: 0 },
-        Action::TransferProgress { token, chunks_done: 0 },
-        Action::BaseInstalled { token, base_lsn: 0, extent_bound: 0 },
-        Action::Fail { token, cause: super::vocabulary::Fault::StreamLost },
+        Action::BeginTransfer {
+            token,
+            chunks_total: 0,
+        },
+        Action::TransferProgress {
+            token,
+            chunks_done: 0,
+        },
+        Action::BaseInstalled {
+            token,
+            base_lsn: 0,
+            extent_bound: 0,
+        },
+        Action::Fail {
+            token,
+            cause: super::vocabulary::Fault::StreamLost,
+        },
     ]);
 }

@@ -41,7 +41,9 @@ pub fn classify(
 ) -> Classification {
     use Classification::{NeedsRebuild, Replay};
     // 1
-    let Some(facts) = facts else { return NeedsRebuild(RebuildReason::NoVolume) };
+    let Some(facts) = facts else {
+        return NeedsRebuild(RebuildReason::NoVolume);
+    };
     // 2
     if facts.durable < facts.extent_bound && rules.keeps(Broken::UntrustedBaseAccepted) {
         return NeedsRebuild(RebuildReason::UntrustedBase);
@@ -73,7 +75,11 @@ pub fn classify(
     }
     // 7 and 8
     let cut = diverges && rules.keeps(Broken::DivergenceIgnored);
-    Replay { from, target: target(rules, history), truncate_to: cut.then_some(common) }
+    Replay {
+        from,
+        target: target(rules, history),
+        truncate_to: cut.then_some(common),
+    }
 }
 
 /// The last position up to which both logs hold the same entries: the greatest, at most the
@@ -97,5 +103,9 @@ fn common(rules: &Rules, facts: &Facts, history: &Retained) -> Option<Lsn> {
     if facts.durable == 0 || (whole(&facts.lineage) && whole(&history.lineage)) {
         return Some(0);
     }
-    if rules.keeps(Broken::ExhaustedLineageIsEqual) { None } else { Some(shorter) }
+    if rules.keeps(Broken::ExhaustedLineageIsEqual) {
+        None
+    } else {
+        Some(shorter)
+    }
 }

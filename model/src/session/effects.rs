@@ -2,7 +2,7 @@
 //! pins to acquire and to release, sessions that ended and why, and its outcome.
 
 use super::Session as Spec;
-use super::action::{Action, Inputs};
+use super::action::{Action, Inputs, Retained};
 use super::classify::{Classification, classify, target};
 use super::rules::Broken;
 use super::state::{
@@ -48,15 +48,42 @@ impl Spec {
     /// their own files.
     pub(super) fn carried_out(&self, before: &State, action: Action) -> (State, Outputs) {
         let inputs = self.inputs(before, action);
-        let mut work = Work { spec: self, state: *before, out: Outputs::default(), inputs };
+        let mut work = Work {
+            spec: self,
+            state: *before,
+            out: Outputs::default(),
+            inputs,
+        };
         match action {
-            Action::Assign { volume, epoch, revision, replicas } => {
-                work.assign(volume, Assignment { epoch, revision, replicas });
+            Action::Assign {
+                volume,
+                epoch,
+                revision,
+                replicas,
+            } => {
+                work.assign(
+                    volume,
+                    Assignment {
+                        epoch,
+                        revision,
+                        replicas,
+                    },
+                );
             }
             Action::Fence { volume, epoch } => work.fence(volume, epoch),
             Action::Stop { volume, .. } => work.stop(volume),
-            Action::Attach { volume, replica, kind, .. }
-            | Action::Supersede { volume, replica, kind, .. } => {
+            Action::Attach {
+                volume,
+                replica,
+                kind,
+                ..
+            }
+            | Action::Supersede {
+                volume,
+                replica,
+                kind,
+                ..
+            } => {
                 if let Some(slot) = self.slot(volume, replica) {
                     work.end(slot, Cause::Superseded);
                     work.attach(slot, kind);
@@ -102,8 +129,12 @@ impl Work<'_> {
     /// Ends the present session, if any: its pins are released, and the sender is left as the
     /// class of the cause says.
     fn end(&mut self, slot: usize, cause: Cause) {
-        let Some(mut sender) = self.state.senders[slot] else { return };
-        let Some(session) = sender.session.take() else { return };
+        let Some(mut sender) = self.state.senders[slot] else {
+            return;
+        };
+        let Some(session) = sender.session.take() else {
+            return;
+        };
         let (volume, replica) = self.spec.place(slot);
         let token = session.token(volume, replica);
         for pin in Slot::BOTH {
@@ -118,10 +149,9 @@ impl Work<'_> {
                 Cause::EndpointChanged => self.broken(Broken::InSyncSurvivesEndpointChange),
                 Cause::EpochChanged => self.broken(Broken::InSyncSurvivesEpochChange),
                 Cause::Stopped => self.broken(Broken::InSyncSurvivesStop),
-                Cause::Removed
-                | Cause::Superseded
-                | Cause::Fault(_)
-                | Cause::Escalation(_) => false,
+                Cause::Removed | Cause::Superseded | Cause::Fault(_) | Cause::Escalation(_) => {
+                    false
+                }
             };
         sender.state = if kept_in_sync {
             SenderState::InSync
@@ -151,9 +181,10 @@ impl Work<'_> {
         let (number, replica) = self.spec.place(slot);
         let at = self.spec.volume_index(slot);
         let now = self.inputs.now;
-        let (Some(volume), Some(sender)) =
-            (self.state.volumes[at].as_mut(), self.state.senders[slot].as_mut())
-        else {
+        let (Some(volume), Some(sender)) = (
+            self.state.volumes[at].as_mut(),
+            self.state.senders[slot].as_mut(),
+        ) else {
             return;
         };
         let session = Session {
@@ -183,11 +214,15 @@ impl Work<'_> {
 
     fn assign(&mut self, number: u8, assignment: Assignment) {
         let slots: Vec<usize> = self.spec.slots_of(number).collect();
-        let Some(at) = slots.first().map(|&slot| self.spec.volume_index(slot)) else { return };
+        let Some(at) = slots.first().map(|&slot| self.spec.volume_index(slot)) else {
+            return;
+        };
         let known = self.state.volumes[at];
         if let Some(known) = known {
-            let (ours, theirs) =
-                ((known.epoch, known.revision), (assignment.epoch, assignment.revision));
+            let (ours, theirs) = (
+                (known.epoch, known.revision),
+                (assignment.epoch, assignment.revision),
+            );
             let dropped = theirs.0 == ours.0 && self.broken(Broken::NewerRevisionDropped);
             if ours == theirs || dropped {
                 self.out.unchanged = true;
@@ -196,7 +231,7 @@ impl Work<'_> {
                 }
                 return;
             }
-            if theirs < ours {
+            if theirs < ours && self.broken(Broken::StaleAssignmentRemoves) {
                 return self.remove_unnamed(&slots, &assignment);
             }
         }
@@ -309,7 +344,11 @@ impl Work<'_> {
     fn fence(&mut self, number: u8, epoch: u8) {
         let slots: Vec<usize> = self.spec.slots_of(number).collect();
         self.new_epoch(&slots);
-        for volume in slots.iter().take(1).map(|&slot| self.spec.volume_index(slot)) {
+        for volume in slots
+            .iter()
+            .take(1)
+            .map(|&slot| self.spec.volume_index(slot))
+        {
             if let Some(volume) = &mut self.state.volumes[volume] {
                 volume.epoch = epoch;
                 volume.revision = 0;
@@ -332,8 +371,12 @@ impl Work<'_> {
 // Section 6: calls on a session.
 impl Work<'_> {
     fn on_session(&mut self, slot: usize, action: Action) {
-        let Some(mut sender) = self.state.senders[slot] else { return };
-        let Some(mut session) = sender.session else { return };
+        let Some(mut sender) = self.state.senders[slot] else {
+            return;
+        };
+        let Some(mut session) = sender.session else {
+            return;
+        };
         let now = self.inputs.now;
         let mut progress = true;
         match action {
@@ -350,7 +393,7 @@ impl Work<'_> {
                 let enough = !self.broken(Broken::PinNotHeldAgainstHistory);
                 let tail_unchecked = matches!(session.phase, Phase::SourceSelect(_))
                     && self.broken(Broken::TailNotChecked);
-                let reaches = self.inputs.history.retained_from.is_some_and(|lsn| lsn <= from);
+                let reaches = self.inputs.retained_from.is_some_and(|lsn| lsn <= from);
                 if pin == Slot::Retention && enough && !reaches && !tail_unchecked {
                     return self.end(slot, Cause::Escalation(RebuildReason::RetentionLost));
                 }
@@ -388,16 +431,25 @@ impl Work<'_> {
                 progress = false;
             }
             Action::SelectSource { token, .. } => {
-                session.phase = Phase::SourceSelect(Some(self.plan()));
+                let Some(history) = self.inputs.history else {
+                    return;
+                };
+                session.phase = Phase::SourceSelect(Some(self.plan(&history)));
                 self.out.acquire.extend(Slot::BOTH.map(|pin| (token, pin)));
             }
             Action::BeginTransfer { chunks_total, .. } => {
                 if let Phase::SourceSelect(Some(mut plan)) = session.phase {
                     if self.broken(Broken::BasePinReleasedEarly) {
                         plan.base = Pin::None;
-                        self.out.release.push((self.token_of(slot, &session), Slot::Base));
+                        self.out
+                            .release
+                            .push((self.token_of(slot, &session), Slot::Base));
                     }
-                    session.phase = Phase::Transfer(Transfer { plan, chunks_total, chunks_done: 0 });
+                    session.phase = Phase::Transfer(Transfer {
+                        plan,
+                        chunks_total,
+                        chunks_done: 0,
+                    });
                 }
                 if !self.broken(Broken::AcknowledgedSurvivesRebuild) {
                     sender.acknowledged = None;
@@ -462,11 +514,18 @@ impl Work<'_> {
         }
         let rules = &self.spec.rules;
         let facts = self.inputs.facts.as_ref();
-        let outcome = classify(rules, facts, &self.inputs.history, sender.acknowledged);
+        let Some(history) = &self.inputs.history else {
+            return Ok(());
+        };
+        let outcome = classify(rules, facts, history, sender.acknowledged);
         self.out.classified = Some(outcome);
         let (from, target, truncate_to) = match outcome {
             Classification::NeedsRebuild(reason) => return Err(reason),
-            Classification::Replay { from, target, truncate_to } => (from, target, truncate_to),
+            Classification::Replay {
+                from,
+                target,
+                truncate_to,
+            } => (from, target, truncate_to),
         };
         let missing = target.saturating_sub(from);
         if missing > self.spec.budget().entries && !self.broken(Broken::EntriesUnbounded) {
@@ -475,7 +534,9 @@ impl Work<'_> {
         let pin = missing > 0 && !self.broken(Broken::NoRetentionPin);
         let retention = if pin { Pin::Requested } else { Pin::None };
         if pin {
-            self.out.acquire.push((self.token_of(slot, session), Slot::Retention));
+            self.out
+                .acquire
+                .push((self.token_of(slot, session), Slot::Retention));
         }
         session.phase = Phase::CatchUp(CatchUp {
             from,
@@ -488,10 +549,12 @@ impl Work<'_> {
     }
 
     /// The source of a rebuild, and why it is that one (T11).
-    fn plan(&self) -> Plan {
-        let history = &self.inputs.history;
-        let replayable =
-            |lsn: Lsn| history.retained_from.is_some_and(|retained_from| retained_from <= lsn);
+    fn plan(&self, history: &Retained) -> Plan {
+        let replayable = |lsn: Lsn| {
+            history
+                .retained_from
+                .is_some_and(|retained_from| retained_from <= lsn)
+        };
         let tail_unchecked = self.broken(Broken::TailNotChecked);
         let full = |why| (Source::FullBase, why, history.checkpoint);
         let (source, why, base_lsn) = match history.snapshot {
@@ -499,12 +562,18 @@ impl Work<'_> {
             Some((_, false)) if !self.broken(Broken::UntrustedSnapshotUsed) => {
                 full(SourceReason::UntrustedSnapshot)
             }
-            Some((base_lsn, _)) if replayable(base_lsn) || tail_unchecked => {
-                (Source::SnapshotTail, SourceReason::TrustedSnapshot, base_lsn)
-            }
+            Some((base_lsn, _)) if replayable(base_lsn) || tail_unchecked => (
+                Source::SnapshotTail,
+                SourceReason::TrustedSnapshot,
+                base_lsn,
+            ),
             Some(_) => full(SourceReason::UnreplayableTail),
         };
-        let why = if self.broken(Broken::SourceReasonFixed) { SourceReason::NoSnapshot } else { why };
+        let why = if self.broken(Broken::SourceReasonFixed) {
+            SourceReason::NoSnapshot
+        } else {
+            why
+        };
         Plan {
             source,
             why,
@@ -516,9 +585,13 @@ impl Work<'_> {
     }
 
     fn base_installed(&mut self, slot: usize, session: &mut Session, extent_bound: Lsn) {
-        let Phase::Transfer(Transfer { mut plan, .. }) = session.phase else { return };
+        let Phase::Transfer(Transfer { mut plan, .. }) = session.phase else {
+            return;
+        };
         if plan.base != Pin::None {
-            self.out.release.push((self.token_of(slot, session), Slot::Base));
+            self.out
+                .release
+                .push((self.token_of(slot, session), Slot::Base));
             plan.base = Pin::None;
         }
         if self.broken(Broken::SplitMoves) {
@@ -529,19 +602,32 @@ impl Work<'_> {
         } else {
             plan.target.max(extent_bound)
         };
-        session.phase = Phase::TailReplay(TailReplay { plan, goal, acked: None });
+        session.phase = Phase::TailReplay(TailReplay {
+            plan,
+            goal,
+            acked: None,
+        });
     }
 
     fn complete(&mut self, slot: usize, sender: &mut Sender, session: &mut Session) {
-        let Some((goal, acked)) = session.goal_and_acked() else { return };
+        let Some((goal, acked)) = session.goal_and_acked() else {
+            return;
+        };
         for pin in Slot::BOTH {
             if session.pin(pin) != Pin::None {
                 self.out.release.push((self.token_of(slot, session), pin));
             }
         }
         let acked = acked.unwrap_or(goal);
-        let achieved = if self.broken(Broken::AchievedIsTheGoal) { goal } else { acked };
-        session.phase = Phase::Completed(Completed { achieved, acked: achieved });
+        let achieved = if self.broken(Broken::AchievedIsTheGoal) {
+            goal
+        } else {
+            acked
+        };
+        session.phase = Phase::Completed(Completed {
+            achieved,
+            acked: achieved,
+        });
         if !self.broken(Broken::ReasonSurvivesCompletion) {
             sender.reason = None;
         }
@@ -552,7 +638,12 @@ impl Work<'_> {
         if self.broken(Broken::NoBudget) {
             return None;
         }
-        let Budget { duration, stall, bytes, .. } = self.spec.budget();
+        let Budget {
+            duration,
+            stall,
+            bytes,
+            ..
+        } = self.spec.budget();
         let now = self.inputs.now;
         let stalled = now.saturating_sub(session.last_progress) > stall;
         match session.phase {

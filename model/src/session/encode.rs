@@ -39,7 +39,10 @@ fn present<T>(
         encode(value, code);
     }
     let end = begin + 1 + bytes;
-    assert!(code.len() <= end, "a structure must not outgrow its place in the code");
+    assert!(
+        code.len() <= end,
+        "a structure must not outgrow its place in the code"
+    );
     code.resize(end, 0);
 }
 
@@ -51,23 +54,48 @@ const SESSION_BYTES: usize = 6 + PHASE_BYTES;
 const SENDER_BYTES: usize = 6 + 1 + SESSION_BYTES;
 
 fn volume(volume: &Volume, code: &mut Vec<u8>) {
-    let Volume { epoch, revision, serving, assignment, next_session, issued } = volume;
+    let Volume {
+        epoch,
+        revision,
+        serving,
+        assignment,
+        next_session,
+        issued,
+    } = volume;
     code.extend([*epoch, *revision, u8::from(*serving), *next_session]);
-    let Assignment { epoch, revision, replicas } = assignment;
+    let Assignment {
+        epoch,
+        revision,
+        replicas,
+    } = assignment;
     code.extend([*epoch, *revision]);
     for replica in replicas {
-        present(code, NAMED_BYTES, replica.as_ref(), |named: &Named, code| {
-            let Named { endpoint, member, intent } = named;
-            let intent = match intent {
-                Intent::Nothing => 0,
-                Intent::Rebuild => 1,
-                Intent::Recover(SessionKind::Bootstrap) => 2,
-                Intent::Recover(SessionKind::CatchUp) => 3,
-                Intent::Recover(SessionKind::Reassign) => 4,
-                Intent::Recover(SessionKind::Rebuild) => 5,
-            };
-            code.extend([endpoint.version, endpoint.address, u8::from(*member), intent]);
-        });
+        present(
+            code,
+            NAMED_BYTES,
+            replica.as_ref(),
+            |named: &Named, code| {
+                let Named {
+                    endpoint,
+                    member,
+                    intent,
+                } = named;
+                let intent = match intent {
+                    Intent::Nothing => 0,
+                    Intent::Rebuild => 1,
+                    Intent::Recover(SessionKind::Bootstrap) => 2,
+                    Intent::Recover(SessionKind::CatchUp) => 3,
+                    Intent::Recover(SessionKind::Reassign) => 4,
+                    Intent::Recover(SessionKind::Rebuild) => 5,
+                };
+                code.extend([
+                    endpoint.version,
+                    endpoint.address,
+                    u8::from(*member),
+                    intent,
+                ]);
+            },
+        );
     }
     for issued in issued {
         present(code, ISSUED_BYTES, issued.as_ref(), |issued, code| {
@@ -77,21 +105,54 @@ fn volume(volume: &Volume, code: &mut Vec<u8>) {
 }
 
 fn sender(sender: &Sender, code: &mut Vec<u8>) {
-    let Sender { endpoint, member, state, reason, acknowledged, session: current } = sender;
-    code.extend([endpoint.version, endpoint.address, u8::from(*member), *state as u8]);
+    let Sender {
+        endpoint,
+        member,
+        state,
+        reason,
+        acknowledged,
+        session: current,
+    } = sender;
+    code.extend([
+        endpoint.version,
+        endpoint.address,
+        u8::from(*member),
+        *state as u8,
+    ]);
     code.push(reason.map_or(ABSENT, |reason| reason as u8));
     code.push(acknowledged.unwrap_or(ABSENT));
     present(code, SESSION_BYTES, current.as_ref(), session);
 }
 
 fn session(session: &Session, code: &mut Vec<u8>) {
-    let Session { id, kind, epoch, endpoint_version, since, last_progress, phase } = session;
-    code.extend([*id, *kind as u8, *epoch, *endpoint_version, *since, *last_progress]);
+    let Session {
+        id,
+        kind,
+        epoch,
+        endpoint_version,
+        since,
+        last_progress,
+        phase,
+    } = session;
+    code.extend([
+        *id,
+        *kind as u8,
+        *epoch,
+        *endpoint_version,
+        *since,
+        *last_progress,
+    ]);
     match phase {
         Phase::Init => code.push(0),
         Phase::Connecting => code.push(1),
         Phase::Handshake => code.push(2),
-        Phase::CatchUp(CatchUp { from, target, truncate, retention, acked }) => {
+        Phase::CatchUp(CatchUp {
+            from,
+            target,
+            truncate,
+            retention,
+            acked,
+        }) => {
             let (cut, to) = match truncate {
                 Truncate::None => (0, ABSENT),
                 Truncate::Required(to) => (1, *to),
@@ -105,12 +166,20 @@ fn session(session: &Session, code: &mut Vec<u8>) {
             code.push(5);
             plan(chosen, code);
         }
-        Phase::Transfer(Transfer { plan: chosen, chunks_total, chunks_done }) => {
+        Phase::Transfer(Transfer {
+            plan: chosen,
+            chunks_total,
+            chunks_done,
+        }) => {
             code.push(6);
             plan(chosen, code);
             code.extend([*chunks_total, *chunks_done]);
         }
-        Phase::TailReplay(TailReplay { plan: chosen, goal, acked }) => {
+        Phase::TailReplay(TailReplay {
+            plan: chosen,
+            goal,
+            acked,
+        }) => {
             code.push(7);
             plan(chosen, code);
             code.extend([*goal, acked.unwrap_or(ABSENT)]);
@@ -120,8 +189,22 @@ fn session(session: &Session, code: &mut Vec<u8>) {
 }
 
 fn plan(plan: &Plan, code: &mut Vec<u8>) {
-    let Plan { source, why, base_lsn, target, base, retention } = plan;
-    code.extend([*source as u8, *why as u8, *base_lsn, *target, pin(*base), pin(*retention)]);
+    let Plan {
+        source,
+        why,
+        base_lsn,
+        target,
+        base,
+        retention,
+    } = plan;
+    code.extend([
+        *source as u8,
+        *why as u8,
+        *base_lsn,
+        *target,
+        pin(*base),
+        pin(*retention),
+    ]);
 }
 
 const fn pin(pin: Pin) -> u8 {
@@ -135,19 +218,41 @@ fn log(log: &Log, code: &mut Vec<u8>) {
 }
 
 fn history(history: &History, code: &mut Vec<u8>) {
-    let History { log: entries, forgotten, committed, checkpoint, extent_bound, .. } = history;
+    let History {
+        log: entries,
+        forgotten,
+        committed,
+        checkpoint,
+        extent_bound,
+        ..
+    } = history;
     log(entries, code);
     code.extend([*forgotten, *committed, *checkpoint, *extent_bound]);
     code.push(history.retained_from.unwrap_or(ABSENT));
     present(code, 3, history.snapshot.as_ref(), |snapshot, code| {
-        code.extend([snapshot.base_lsn, u8::from(snapshot.trusted), snapshot.content]);
+        code.extend([
+            snapshot.base_lsn,
+            u8::from(snapshot.trusted),
+            snapshot.content,
+        ]);
     });
 }
 
 fn ghost(ghost: &Ghost, code: &mut Vec<u8>) {
-    let Ghost { log: entries, extent_bound, diverged, target, split, .. } = ghost;
+    let Ghost {
+        log: entries,
+        extent_bound,
+        diverged,
+        target,
+        split,
+        ..
+    } = ghost;
     log(entries, code);
-    code.extend([*extent_bound, target.unwrap_or(ABSENT), split.unwrap_or(ABSENT)]);
+    code.extend([
+        *extent_bound,
+        target.unwrap_or(ABSENT),
+        split.unwrap_or(ABSENT),
+    ]);
     code.extend([ghost.promised, ghost.asked[0], ghost.asked[1]]);
     code.extend([ghost.acquired[0], ghost.acquired[1]]);
     let flags = [
@@ -157,5 +262,9 @@ fn ghost(ghost: &Ghost, code: &mut Vec<u8>) {
         ghost.owes_rebuild,
         ghost.released_twice,
     ];
-    code.push(flags.iter().fold(0, |bits, &flag| bits << 1 | u8::from(flag)));
+    code.push(
+        flags
+            .iter()
+            .fold(0, |bits, &flag| bits << 1 | u8::from(flag)),
+    );
 }

@@ -19,10 +19,10 @@ impl Spec {
         outputs: &Outputs,
         after: &mut State,
     ) {
-        if let Some(token) = action.token() {
-            if let Some(slot) = self.slot(token.volume, token.replica) {
-                self.ghost_of_call(before, action, token, slot, &mut after.ghosts[slot]);
-            }
+        if let Some(token) = action.token()
+            && let Some(slot) = self.slot(token.volume, token.replica)
+        {
+            self.ghost_of_call(before, action, token, slot, &mut after.ghosts[slot]);
         }
         for &(token, slot) in &outputs.acquire {
             if let Some(at) = self.slot(token.volume, token.replica) {
@@ -83,9 +83,8 @@ impl Spec {
             | Action::Reclaim { .. } => return,
         };
         for slot in self.slots_of(number) {
-            let epoch_of = |state: &State| {
-                state.volumes[self.volume_index(slot)].map(|volume| volume.epoch)
-            };
+            let epoch_of =
+                |state: &State| state.volumes[self.volume_index(slot)].map(|volume| volume.epoch);
             if epoch_of(before) != epoch_of(after) {
                 after.ghosts[slot].promised = 0;
             }
@@ -107,8 +106,12 @@ impl Spec {
         let at = self.volume_index(slot);
         let history = &before.histories[at];
         let epoch = before.volumes[at].map_or(0, |volume| volume.epoch);
-        let Some(session) = before.senders[slot].and_then(|sender| sender.session) else { return };
-        let right_target = history.committed.max(history.epoch_start(epoch).unwrap_or(0));
+        let Some(session) = before.senders[slot].and_then(|sender| sender.session) else {
+            return;
+        };
+        let right_target = history
+            .committed
+            .max(history.epoch_start(epoch).unwrap_or(0));
         match action {
             Action::Handshake { facts, .. } => {
                 if session.kind != SessionKind::Rebuild {
@@ -118,14 +121,18 @@ impl Spec {
             }
             Action::Pinned { slot: pin, .. } => ghost.acquired[pin as usize] |= bit(token.session),
             // The owner took it: it is not at the source any more, whatever the machine does.
-            Action::PinLost { slot: pin, .. } => ghost.acquired[pin as usize] &= !bit(token.session),
+            Action::PinLost { slot: pin, .. } => {
+                ghost.acquired[pin as usize] &= !bit(token.session)
+            }
             Action::Truncated { to, .. } => ghost.cut(to),
             Action::Progress { durable, .. } => {
                 ghost.log.extend_from(&history.log, durable);
                 ghost.promised = ghost.promised.max(durable);
             }
             Action::Acknowledged { durable, .. } => {
-                ghost.log.extend_from(&history.log, durable.min(history.log.head()));
+                ghost
+                    .log
+                    .extend_from(&history.log, durable.min(history.log.head()));
                 ghost.promised = ghost.promised.max(durable);
             }
             Action::Complete { .. } => {
@@ -147,7 +154,11 @@ impl Spec {
                 ghost.extent_bound = UNBOUNDED;
                 ghost.promised = 0;
             }
-            Action::BaseInstalled { base_lsn, extent_bound, .. } => {
+            Action::BaseInstalled {
+                base_lsn,
+                extent_bound,
+                ..
+            } => {
                 let pinned = |pin: Slot| ghost.acquired[pin as usize] & bit(session.id) != 0;
                 ghost.base_whole = ghost.pinned_for_transfer
                     && Slot::BOTH.iter().all(|&pin| pinned(pin))
@@ -183,7 +194,9 @@ impl Spec {
 pub(super) fn session_source_is_snapshot(history: &History) -> bool {
     history.snapshot.is_some_and(|snapshot| {
         snapshot.content == snapshot.base_lsn
-            && history.retained_from.is_some_and(|lsn| lsn <= snapshot.content)
+            && history
+                .retained_from
+                .is_some_and(|lsn| lsn <= snapshot.content)
     })
 }
 

@@ -116,11 +116,26 @@ pub struct Bounds {
     pub scenes: &'static [Scene],
 }
 
-const ROOMY: Budget = Budget { duration: 9, stall: 9, entries: 9, bytes: 9 };
-const STILL: Moves = Moves { commit: false, write_back: false, reclaim: false, fence: false };
+const ROOMY: Budget = Budget {
+    duration: 9,
+    stall: 9,
+    entries: 9,
+    bytes: 9,
+};
+const STILL: Moves = Moves {
+    commit: false,
+    write_back: false,
+    reclaim: false,
+    fence: false,
+};
 
 const fn disk(log: &[u8], extent_bound: u8) -> Disk {
-    Disk { log: Log::of(log), forgotten: 0, extent_bound, defect: Defect::None }
+    Disk {
+        log: Log::of(log),
+        forgotten: 0,
+        extent_bound,
+        defect: Defect::None,
+    }
 }
 
 const fn scene(name: &'static str, log: &[u8], committed: u8, checkpoint: u8) -> Scene {
@@ -160,7 +175,11 @@ impl Scene {
     }
 
     const fn snapshot(mut self, base_lsn: u8, trusted: bool, content: u8) -> Self {
-        self.history.snapshot = Some(Snapshot { base_lsn, trusted, content });
+        self.history.snapshot = Some(Snapshot {
+            base_lsn,
+            trusted,
+            content,
+        });
         self
     }
 }
@@ -175,7 +194,11 @@ const TWO_KINDS: &[SessionKind] = &[SessionKind::CatchUp, SessionKind::Rebuild];
 
 /// What every other instance is a variation of.
 const PLAIN: Bounds = Bounds {
-    instance: Instance { name: "plain", purpose: "the rest is a variation of this", quick: false },
+    instance: Instance {
+        name: "smallest",
+        purpose: "the least in which a replica catches up and is rebuilt; the others vary it",
+        quick: true,
+    },
     layout: Layout::OneSender,
     first_epoch: 2,
     epochs: 2,
@@ -199,6 +222,7 @@ const PLAIN: Bounds = Bounds {
 
 /// Every instance.
 pub const ALL: &[Bounds] = &[
+    PLAIN,
     Bounds {
         instance: Instance {
             name: "facts",
@@ -210,9 +234,14 @@ pub const ALL: &[Bounds] = &[
         epochs: 3,
         revisions: 1,
         log: 4,
-        sessions: 2,
+        sessions: 3,
         facts: FactsDomain::All,
-        moves: Moves { commit: true, write_back: true, reclaim: true, fence: false },
+        moves: Moves {
+            commit: true,
+            write_back: true,
+            reclaim: true,
+            fence: false,
+        },
         scenes: &[
             scene("one-epoch", &[1, 1], 1, 0),
             scene("two-epochs", &[1, 2], 1, 0),
@@ -221,6 +250,7 @@ pub const ALL: &[Bounds] = &[
             scene("nothing-retained", &[1, 2], 2, 1).retained_from(None),
             scene("untrusted", &[1, 1], 1, 0).untrusted(),
             scene("empty", &[], 0, 0),
+            scene("longer", &[1, 1, 2], 2, 1),
         ],
         ..PLAIN
     },
@@ -231,13 +261,16 @@ pub const ALL: &[Bounds] = &[
             quick: true,
         },
         epochs: 3,
-        revisions: 3,
+        revisions: 4,
         endpoint_versions: 2,
-        sessions: 3,
+        sessions: 4,
         shapes: &[None, OUTSIDER, RECOVER, REBUILD],
         facts: FactsDomain::Some(&[disk(&[1], 0), disk(&[1, 1], 0)]),
         chunks: &[0],
-        moves: Moves { fence: true, ..STILL },
+        moves: Moves {
+            fence: true,
+            ..STILL
+        },
         scenes: &[scene("fresh", &[1], 1, 0)],
         log: 2,
         ..PLAIN
@@ -280,6 +313,7 @@ pub const ALL: &[Bounds] = &[
             HistoryReport::LastEpochStart,
         ],
         forged: true,
+        chunks: &[0],
         facts: FactsDomain::Some(&[disk(&[1, 1], 0)]),
         scenes: &[scene("fresh", &[1], 1, 0)],
         ..PLAIN
@@ -290,13 +324,21 @@ pub const ALL: &[Bounds] = &[
             purpose: "time: every check at every tick, stalls, durations, entries and bytes",
             quick: true,
         },
-        sessions: 2,
+        sessions: 4,
         revisions: 1,
-        ticks: 4,
-        budget: Budget { duration: 2, stall: 1, entries: 1, bytes: 1 },
+        ticks: 5,
+        budget: Budget {
+            duration: 2,
+            stall: 1,
+            entries: 1,
+            bytes: 1,
+        },
         prefixes: true,
         facts: FactsDomain::Some(&[disk(&[1, 1], 0)]),
-        moves: Moves { commit: true, ..STILL },
+        moves: Moves {
+            commit: true,
+            ..STILL
+        },
         scenes: &[scene("fresh", &[1], 1, 0)],
         ..PLAIN
     },
@@ -306,19 +348,26 @@ pub const ALL: &[Bounds] = &[
             purpose: "both sources, chunks, the split, with a log that grows and is reclaimed",
             quick: true,
         },
-        sessions: 3,
+        sessions: 4,
         revisions: 2,
         log: 4,
         chunks: &[0, 1, 2],
         shapes: &[OUTSIDER],
         prefixes: false,
         facts: FactsDomain::Some(&[disk(&[], UNBOUNDED)]),
-        moves: Moves { commit: true, write_back: true, reclaim: true, fence: false },
+        moves: Moves {
+            commit: true,
+            write_back: true,
+            reclaim: true,
+            fence: false,
+        },
         scenes: &[
             scene("no-snapshot", &[1, 1], 1, 1),
             scene("fuzzy", &[1, 1], 1, 0).extent_up_to(2),
             scene("snapshot", &[1, 1], 2, 1).snapshot(1, true, 1),
-            scene("snapshot-reclaimed", &[1, 1], 2, 2).snapshot(1, true, 1).retained_from(Some(2)),
+            scene("snapshot-reclaimed", &[1, 1], 2, 2)
+                .snapshot(1, true, 1)
+                .retained_from(Some(2)),
             scene("false-snapshot", &[1, 1], 2, 2).snapshot(1, false, 2),
             scene("untrusted", &[1, 1], 1, 0).untrusted(),
         ],
@@ -338,8 +387,13 @@ pub const ALL: &[Bounds] = &[
         chunks: &[0],
         prefixes: true,
         facts: FactsDomain::Some(&[disk(&[1, 1], 1)]),
-        moves: Moves { commit: true, write_back: true, reclaim: true, fence: false },
-        scenes: &[scene("fresh", &[1], 1, 0)],
+        moves: Moves {
+            commit: true,
+            write_back: true,
+            reclaim: true,
+            fence: false,
+        },
+        scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
         ..PLAIN
     },
     Bounds {
@@ -349,13 +403,16 @@ pub const ALL: &[Bounds] = &[
             quick: true,
         },
         layout: Layout::TwoSenders,
-        sessions: 3,
+        sessions: 4,
         revisions: 2,
         shapes: &[None, OUTSIDER],
         log: 2,
         facts: FactsDomain::Some(&[disk(&[1, 1], 0), disk(&[1], 0)]),
         chunks: &[0],
-        moves: Moves { reclaim: true, ..STILL },
+        moves: Moves {
+            reclaim: true,
+            ..STILL
+        },
         scenes: &[scene("fresh", &[1], 1, 0)],
         ..PLAIN
     },
@@ -367,7 +424,7 @@ pub const ALL: &[Bounds] = &[
         },
         layout: Layout::TwoVolumes,
         epochs: 3,
-        sessions: 2,
+        sessions: 3,
         revisions: 2,
         shapes: &[None, OUTSIDER],
         kinds: &[SessionKind::CatchUp],
@@ -385,13 +442,14 @@ pub const ALL: &[Bounds] = &[
         },
         epochs: 4,
         revisions: 3,
-        sessions: 3,
+        endpoint_versions: 2,
+        sessions: 4,
         log: 4,
         shapes: &[OUTSIDER, RECOVER],
         facts: FactsDomain::Some(&[disk(&[1, 1], 0), disk(&[1], 0)]),
         prefixes: true,
         chunks: &[0],
-        scenes: &[scene("fresh", &[1], 1, 0)],
+        scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
         ..PLAIN
     },
 ];

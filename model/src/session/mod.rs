@@ -67,7 +67,10 @@ impl Session {
     /// The protocol at these bounds.
     #[must_use]
     pub const fn new(bounds: &'static Bounds) -> Self {
-        Self { bounds, rules: Rules::holdfast() }
+        Self {
+            bounds,
+            rules: Rules::holdfast(),
+        }
     }
 
     /// The budget of every session.
@@ -231,7 +234,9 @@ impl Spec for Session {
     }
 
     fn at(instance: &str) -> Option<Self> {
-        let bounds = instances::ALL.iter().find(|bounds| bounds.instance.name == instance)?;
+        let bounds = instances::ALL
+            .iter()
+            .find(|bounds| bounds.instance.name == instance)?;
         Some(Self::new(bounds))
     }
 

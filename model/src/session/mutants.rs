@@ -101,7 +101,12 @@ fn classification(table: &mut Table) {
         Broken::NothingRetainedIsEverything,
         "nothing retained is read as everything retained",
     );
-    add("F65-target-is-head", "T1", Broken::TargetIsHead, "what is logged counts as committed");
+    add(
+        "F65-target-is-head",
+        "T1",
+        Broken::TargetIsHead,
+        "what is logged counts as committed",
+    );
     table.add(
         "F35-lost-acknowledged-ignored",
         "laggard",
@@ -178,7 +183,13 @@ fn sessions(table: &mut Table) {
         Broken::ReasonSurvivesCompletion,
         "a completed rebuild leaves the reason for it",
     );
-    add("F72-no-budget", "budget", "A5", Broken::NoBudget, "no session has a budget");
+    add(
+        "F72-no-budget",
+        "budget",
+        "A5",
+        Broken::NoBudget,
+        "no session has a budget",
+    );
     add(
         "A6-lost-pin-ignored",
         "laggard",
@@ -213,6 +224,13 @@ fn sessions(table: &mut Table) {
         "F35",
         Broken::AcknowledgedSurvivesTruncation,
         "what was acknowledged is not given up with the tail",
+    );
+    add(
+        "F75-empty-volume-never-rebuilt",
+        "forged",
+        "A5_ends",
+        Broken::ZeroChunksNeverInstalled,
+        "a transfer of no chunks does not count as whole",
     );
     add(
         "M27-session-ids-begin-anew",
@@ -266,12 +284,6 @@ fn rebuilds(table: &mut Table) {
         "T17",
         Broken::SplitMoves,
         "the split between image and log is taken when the copy ends",
-    );
-    add(
-        "F75-empty-volume-never-rebuilt",
-        "A5_ends",
-        Broken::ZeroChunksNeverInstalled,
-        "a transfer of no chunks does not count as whole",
     );
     add(
         "T5-base-pin-released-early",
@@ -461,9 +473,9 @@ fn guards(table: &mut Table) {
         "F81-epoch-goes-back",
         "authority",
         "F81",
-        "fence",
-        "stale_epoch",
-        "a fence sets the epoch, whichever it is",
+        "assign",
+        "stale_assignment",
+        "an assignment sets the epoch, whichever it is",
     );
 }
 

@@ -44,7 +44,9 @@ fn of<'a>(spec: &Spec, state: &'a State, slot: usize) -> Option<Of<'a>> {
 fn each(spec: &Spec, state: &State, judge: impl Fn(Of<'_>) -> Verdict) -> Verdict {
     (0..spec.senders())
         .filter_map(|slot| of(spec, state, slot))
-        .fold(Verdict::Vacuous, |verdict, sender| verdict.and(judge(sender)))
+        .fold(Verdict::Vacuous, |verdict, sender| {
+            verdict.and(judge(sender))
+        })
 }
 
 /// The sender that a call on a session addresses.
@@ -57,7 +59,9 @@ fn is_current(spec: &Spec, state: &State, token: Token) -> bool {
     addressed(spec, state, token).is_some_and(|at| {
         token.epoch == at.volume.epoch
             && token.endpoint_version == at.sender.endpoint.version
-            && at.session.is_some_and(|session| session.id == token.session)
+            && at
+                .session
+                .is_some_and(|session| session.id == token.session)
     })
 }
 
@@ -126,7 +130,9 @@ fn t1(spec: &Spec, state: &State) -> Verdict {
 
 fn t2(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(completed) = completed(&at) else { return Verdict::Vacuous };
+        let Some(completed) = completed(&at) else {
+            return Verdict::Vacuous;
+        };
         let alike = at.ghost.log.alike(&at.history.log);
         Verdict::implies(true, || {
             alike >= completed.achieved && at.ghost.log.is_prefix_of(&at.history.log)
@@ -135,24 +141,38 @@ fn t2(spec: &Spec, state: &State) -> Verdict {
 }
 
 fn c1(spec: &Spec, state: &State) -> Verdict {
-    each(spec, state, |at| Verdict::implies(completed(&at).is_some(), || at.ghost.is_trusted()))
+    each(spec, state, |at| {
+        Verdict::implies(completed(&at).is_some(), || at.ghost.is_trusted())
+    })
 }
 
 /// At its handshake: the base was trusted, and nothing that was promised is missing.
 fn t3_begins(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     handshake(spec, step, |_, after| {
-        let Some(_) = catch_up(after) else { return Verdict::Vacuous };
+        let Some(_) = catch_up(after) else {
+            return Verdict::Vacuous;
+        };
         let ghost = after.ghost;
-        Verdict::implies(true, || ghost.is_trusted() && ghost.log.head() >= ghost.promised)
+        Verdict::implies(true, || {
+            ghost.is_trusted() && ghost.log.head() >= ghost.promised
+        })
     })
 }
 
 fn t3(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(CatchUp { from, target, acked, .. }) = catch_up(&at) else {
+        let Some(CatchUp {
+            from,
+            target,
+            acked,
+            ..
+        }) = catch_up(&at)
+        else {
             return Verdict::Vacuous;
         };
-        let Some(acked) = acked else { return Verdict::Vacuous };
+        let Some(acked) = acked else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(true, || from.min(target) <= acked && acked <= target)
     })
 }
@@ -184,7 +204,10 @@ fn t3_monotone(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 
 fn t4(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let owing = matches!(at.sender.state, SenderState::NeedsRebuild | SenderState::Rebuilding);
+        let owing = matches!(
+            at.sender.state,
+            SenderState::NeedsRebuild | SenderState::Rebuilding
+        );
         if at.ghost.owes_rebuild {
             Verdict::implies(true, || owing && at.sender.reason.is_some())
         } else {
@@ -195,37 +218,51 @@ fn t4(spec: &Spec, state: &State) -> Verdict {
 
 fn t5_t6(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let rebuilt = at.session.is_some_and(|session| session.kind == SessionKind::Rebuild)
+        let rebuilt = at
+            .session
+            .is_some_and(|session| session.kind == SessionKind::Rebuild)
             && completed(&at).is_some();
         let achieved = completed(&at).map(|completed| completed.achieved);
-        Verdict::implies(rebuilt, || at.ghost.base_whole && achieved >= at.ghost.target)
+        Verdict::implies(rebuilt, || {
+            at.ghost.base_whole && achieved >= at.ghost.target
+        })
     })
 }
 
 fn t7(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Some(token) = step.action.token() else { return Verdict::Vacuous };
+    let Some(token) = step.action.token() else {
+        return Verdict::Vacuous;
+    };
     let stale = !is_current(spec, step.before, token);
     Verdict::implies(stale, || step.after.is_err())
 }
 
 fn t7_ids(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     (0..spec.senders()).fold(Verdict::Vacuous, |verdict, slot| {
         let now = |state: &State| of(spec, state, slot).and_then(|at| at.session.copied());
-        let Some(session) = now(after) else { return verdict };
+        let Some(session) = now(after) else {
+            return verdict;
+        };
         if now(step.before).is_some_and(|before| before.id == session.id) {
             return verdict;
         }
         let issued = step.before.volumes[spec.volume_index(slot)].map(|volume| volume.issued);
         let again = issued.is_some_and(|issued| {
-            issued.get(usize::from(session.id) - 1).is_some_and(Option::is_some)
+            issued
+                .get(usize::from(session.id) - 1)
+                .is_some_and(Option::is_some)
         });
         verdict.and(Verdict::implies(true, || !again))
     })
 }
 
 fn t8(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     (0..spec.senders()).fold(Verdict::Vacuous, |verdict, slot| {
         let (Some(was), Some(is)) = (of(spec, step.before, slot), of(spec, after, slot)) else {
             return verdict;
@@ -241,7 +278,9 @@ fn t8(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 }
 
 fn a10(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     (0..spec.senders()).fold(Verdict::Vacuous, |verdict, slot| {
         let (Some(was), Some(is)) = (of(spec, step.before, slot), of(spec, after, slot)) else {
             return verdict;
@@ -287,7 +326,9 @@ fn a10(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 fn t9(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
         let replaying = catch_up(&at).is_some_and(|catch_up| catch_up.acked.is_some());
-        let replayed = at.session.is_some_and(|session| session.kind != SessionKind::Rebuild)
+        let replayed = at
+            .session
+            .is_some_and(|session| session.kind != SessionKind::Rebuild)
             && completed(&at).is_some();
         Verdict::implies(at.ghost.diverged && (replaying || replayed), || {
             at.ghost.log.is_prefix_of(&at.history.log)
@@ -299,7 +340,9 @@ fn t9(spec: &Spec, state: &State) -> Verdict {
 /// whatever follows its position.
 fn t10_decided(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     handshake(spec, step, |before, after| {
-        let Some(CatchUp { from, .. }) = catch_up(after) else { return Verdict::Vacuous };
+        let Some(CatchUp { from, .. }) = catch_up(after) else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(from < before.history.log.head(), || {
             before.history.retained_from.is_some_and(|lsn| lsn <= from)
         })
@@ -308,7 +351,9 @@ fn t10_decided(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 
 fn t10(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(session) = at.session else { return Verdict::Vacuous };
+        let Some(session) = at.session else {
+            return Verdict::Vacuous;
+        };
         let (Some((goal, acked)), Some(from)) = (session.goal_and_acked(), session.replays_from())
         else {
             return Verdict::Vacuous;
@@ -318,7 +363,9 @@ fn t10(spec: &Spec, state: &State) -> Verdict {
         let streaming = session.pin(Slot::Retention) != Pin::Requested && !truncating;
         let missing = acked.unwrap_or(from).max(from) < goal;
         Verdict::implies(streaming && missing, || {
-            at.history.retained_from.is_some_and(|lsn| lsn <= acked.unwrap_or(from).max(from))
+            at.history
+                .retained_from
+                .is_some_and(|lsn| lsn <= acked.unwrap_or(from).max(from))
         })
     })
 }
@@ -328,9 +375,8 @@ fn a6(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
         return Verdict::Vacuous;
     };
     Verdict::implies(true, || {
-        addressed(spec, after, token).is_some_and(|at| {
-            at.session.is_none() && at.sender.state == SenderState::NeedsRebuild
-        })
+        addressed(spec, after, token)
+            .is_some_and(|at| at.session.is_none() && at.sender.state == SenderState::NeedsRebuild)
     })
 }
 
@@ -338,37 +384,45 @@ fn t11(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     let (Action::SelectSource { token, .. }, Ok(after)) = (step.action, step.after) else {
         return Verdict::Vacuous;
     };
-    let (Some(before), Some(after)) =
-        (addressed(spec, step.before, token), addressed(spec, after, token))
-    else {
+    let (Some(before), Some(after)) = (
+        addressed(spec, step.before, token),
+        addressed(spec, after, token),
+    ) else {
         return Verdict::Vacuous;
     };
     let history = before.history;
-    let sound = history.snapshot.map(|snapshot| snapshot.content == snapshot.base_lsn);
+    let sound = history
+        .snapshot
+        .map(|snapshot| snapshot.content == snapshot.base_lsn);
     let right = match (sound, session_source_is_snapshot(history)) {
         (_, true) => (Source::SnapshotTail, SourceReason::TrustedSnapshot),
         (Some(true), false) => (Source::FullBase, SourceReason::UnreplayableTail),
         (Some(false), false) => (Source::FullBase, SourceReason::UntrustedSnapshot),
         (None, false) => (Source::FullBase, SourceReason::NoSnapshot),
     };
-    Verdict::implies(true, || plan(&after).is_some_and(|plan| (plan.source, plan.why) == right))
+    Verdict::implies(true, || {
+        plan(&after).is_some_and(|plan| (plan.source, plan.why) == right)
+    })
 }
 
 fn t12(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(plan) = plan(&at) else { return Verdict::Vacuous };
+        let Some(plan) = plan(&at) else {
+            return Verdict::Vacuous;
+        };
         let installed = tail_replay(&at).is_some();
         Verdict::implies(plan.source == Source::SnapshotTail, || {
             let content = at.history.snapshot.map(|snapshot| snapshot.content);
-            content == Some(plan.base_lsn)
-                && (!installed || at.ghost.extent_bound == plan.base_lsn)
+            content == Some(plan.base_lsn) && (!installed || at.ghost.extent_bound == plan.base_lsn)
         })
     })
 }
 
 fn t16(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(Completed { achieved, acked }) = completed(&at) else { return Verdict::Vacuous };
+        let Some(Completed { achieved, acked }) = completed(&at) else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(true, || {
             at.ghost.target.is_some_and(|target| achieved >= target)
                 && achieved <= acked
@@ -381,11 +435,16 @@ fn t16(spec: &Spec, state: &State) -> Verdict {
 
 fn t17(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(tail) = tail_replay(&at) else { return Verdict::Vacuous };
+        let Some(tail) = tail_replay(&at) else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(true, || {
             at.ghost.split == Some(tail.plan.base_lsn)
                 && (tail.acked.is_some()
-                    || at.history.retained_from.is_some_and(|lsn| lsn <= tail.plan.base_lsn))
+                    || at
+                        .history
+                        .retained_from
+                        .is_some_and(|lsn| lsn <= tail.plan.base_lsn))
         })
     })
 }
@@ -405,7 +464,9 @@ fn f60(spec: &Spec, state: &State) -> Verdict {
 
 fn sessions_are_of_the_present(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(session) = at.session else { return Verdict::Vacuous };
+        let Some(session) = at.session else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(true, || {
             session.epoch == at.volume.epoch
                 && session.endpoint_version == at.sender.endpoint.version
@@ -446,27 +507,45 @@ fn machine(state: &State) -> ([Option<Volume>; SENDERS], [Option<Sender>; SENDER
 }
 
 fn c5(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Action::Assign { volume, epoch, revision, replicas } = step.action else {
+    let Action::Assign {
+        volume,
+        epoch,
+        revision,
+        replicas,
+    } = step.action
+    else {
         return Verdict::Vacuous;
     };
     let repeated = spec.volume(step.before, volume).is_some_and(|known| {
-        let said = super::state::Assignment { epoch, revision, replicas };
+        let said = super::state::Assignment {
+            epoch,
+            revision,
+            replicas,
+        };
         known.assignment == said && (known.epoch, known.revision) == (epoch, revision)
     });
     Verdict::implies(repeated, || {
-        step.after.is_ok_and(|after| machine(after) == machine(step.before))
+        step.after
+            .is_ok_and(|after| machine(after) == machine(step.before))
     })
 }
 
 fn f67(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Action::Assign { volume, epoch, revision, .. } = step.action else {
+    let Action::Assign {
+        volume,
+        epoch,
+        revision,
+        ..
+    } = step.action
+    else {
         return Verdict::Vacuous;
     };
     let older = spec
         .volume(step.before, volume)
         .is_some_and(|known| (epoch, revision) < (known.epoch, known.revision));
     Verdict::implies(older, || {
-        step.after.map_or(true, |after| machine(after) == machine(step.before))
+        step.after
+            .map_or(true, |after| machine(after) == machine(step.before))
     })
 }
 
@@ -474,7 +553,9 @@ fn f68(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     let (volume, Ok(after)) = (named_volume(step.action), step.after) else {
         return Verdict::Vacuous;
     };
-    let Some(volume) = volume else { return Verdict::Vacuous };
+    let Some(volume) = volume else {
+        return Verdict::Vacuous;
+    };
     let others = || (0..spec.senders()).filter(|&slot| spec.place(slot).0 != volume);
     let present = others().any(|slot| step.before.senders[slot].is_some());
     Verdict::implies(present, || {
@@ -520,18 +601,32 @@ fn named_volume(action: Action) -> Option<u8> {
 }
 
 fn f81(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
-    spec.volumes().iter().enumerate().fold(Verdict::Vacuous, |verdict, (at, _)| {
-        let (Some(was), is) = (step.before.volumes[at], after.volumes[at]) else { return verdict };
-        verdict.and(Verdict::implies(is != Some(was), || {
-            is.is_some_and(|is| is.epoch >= was.epoch && is.next_session >= was.next_session)
-        }))
-    })
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    spec.volumes()
+        .iter()
+        .enumerate()
+        .fold(Verdict::Vacuous, |verdict, (at, _)| {
+            let (Some(was), is) = (step.before.volumes[at], after.volumes[at]) else {
+                return verdict;
+            };
+            verdict.and(Verdict::implies(is != Some(was), || {
+                is.is_some_and(|is| is.epoch >= was.epoch && is.next_session >= was.next_session)
+            }))
+        })
 }
 
 fn f86(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let (Action::Assign { volume, epoch, revision, replicas }, Ok(after)) =
-        (step.action, step.after)
+    let (
+        Action::Assign {
+            volume,
+            epoch,
+            revision,
+            replicas,
+        },
+        Ok(after),
+    ) = (step.action, step.after)
     else {
         return Verdict::Vacuous;
     };
@@ -541,18 +636,22 @@ fn f86(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     Verdict::implies(newer, || {
         spec.volume(after, volume).is_some_and(|known| {
             (known.epoch, known.revision, known.serving) == (epoch, revision, true)
-        }) && spec.slots_of(volume).all(|slot| match (replicas[slot], after.senders[slot]) {
-            (Some(named), Some(sender)) => {
-                sender.endpoint == named.endpoint && sender.member == named.member
-            }
-            (None, None) => true,
-            (Some(_), None) | (None, Some(_)) => false,
-        })
+        }) && spec
+            .slots_of(volume)
+            .all(|slot| match (replicas[slot], after.senders[slot]) {
+                (Some(named), Some(sender)) => {
+                    sender.endpoint == named.endpoint && sender.member == named.member
+                }
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            })
     })
 }
 
 fn f57(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     (0..spec.senders()).fold(Verdict::Vacuous, |verdict, slot| {
         let id = |state: &State| of(spec, state, slot).and_then(|at| Some(at.session?.id));
         let begun = of(spec, after, slot).is_some_and(|at| {
@@ -571,7 +670,9 @@ fn f69(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     else {
         return Verdict::Vacuous;
     };
-    let Some(at) = addressed(spec, step.before, token) else { return Verdict::Vacuous };
+    let Some(at) = addressed(spec, step.before, token) else {
+        return Verdict::Vacuous;
+    };
     Verdict::implies(true, || {
         let last = at.history.log.epoch_at(at.history.log.head());
         at.history.is_trusted() && last == Some(at.volume.epoch)
@@ -580,7 +681,9 @@ fn f69(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 
 fn f35(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(acknowledged) = at.sender.acknowledged else { return Verdict::Vacuous };
+        let Some(acknowledged) = at.sender.acknowledged else {
+            return Verdict::Vacuous;
+        };
         let looked_at = at.session.is_some_and(|session| match session.phase {
             Phase::CatchUp(_) | Phase::Transfer(_) | Phase::TailReplay(_) | Phase::Completed(_) => {
                 true
@@ -592,18 +695,31 @@ fn f35(spec: &Spec, state: &State) -> Verdict {
 }
 
 fn a5(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let (Action::CheckBudget { token, pinned_bytes }, Ok(after)) = (step.action, step.after) else {
-        return Verdict::Vacuous;
-    };
-    let (Some(before), Some(after)) =
-        (addressed(spec, step.before, token), addressed(spec, after, token))
+    let (
+        Action::CheckBudget {
+            token,
+            pinned_bytes,
+        },
+        Ok(after),
+    ) = (step.action, step.after)
     else {
         return Verdict::Vacuous;
     };
-    let Some(session) = before.session else { return Verdict::Vacuous };
+    let (Some(before), Some(after)) = (
+        addressed(spec, step.before, token),
+        addressed(spec, after, token),
+    ) else {
+        return Verdict::Vacuous;
+    };
+    let Some(session) = before.session else {
+        return Verdict::Vacuous;
+    };
     let budget = spec.budget();
     let idle = step.before.now.saturating_sub(session.last_progress);
-    let early = matches!(session.phase, Phase::Init | Phase::Connecting | Phase::Handshake);
+    let early = matches!(
+        session.phase,
+        Phase::Init | Phase::Connecting | Phase::Handshake
+    );
     let over = idle > budget.stall
         || (!early
             && (step.before.now.saturating_sub(session.since) > budget.duration
@@ -620,7 +736,9 @@ fn a5(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 
 fn a5_entries(spec: &Spec, state: &State) -> Verdict {
     each(spec, state, |at| {
-        let Some(CatchUp { from, target, .. }) = catch_up(&at) else { return Verdict::Vacuous };
+        let Some(CatchUp { from, target, .. }) = catch_up(&at) else {
+            return Verdict::Vacuous;
+        };
         Verdict::implies(target > from, || target - from <= spec.budget().entries)
     })
 }
@@ -643,7 +761,10 @@ fn handshake(
     let (Action::Handshake { token, .. }, Ok(after)) = (step.action, step.after) else {
         return Verdict::Vacuous;
     };
-    match (addressed(spec, step.before, token), addressed(spec, after, token)) {
+    match (
+        addressed(spec, step.before, token),
+        addressed(spec, after, token),
+    ) {
         (Some(before), Some(after)) => judge(&before, &after),
         (Some(_) | None, Some(_) | None) => Verdict::Vacuous,
     }
@@ -655,6 +776,7 @@ fn handshake(
 fn room(spec: &Spec, at: &Of<'_>, state: &State) -> bool {
     spec.sessions_left(state, at.slot) >= 2
         && (at.volume.revision < spec.bounds.revisions || !at.sender.member)
+        && spec.bounds.kinds.contains(&SessionKind::Rebuild)
 }
 
 fn can_serve(at: &Of<'_>) -> bool {
@@ -670,9 +792,8 @@ fn a4_to(_: &Spec, state: &State, slot: usize) -> bool {
 }
 
 fn ends_from(spec: &Spec, state: &State, slot: usize) -> bool {
-    of(spec, state, slot).is_some_and(|at| {
-        at.session.is_some() && can_serve(&at) && completed(&at).is_none()
-    })
+    of(spec, state, slot)
+        .is_some_and(|at| at.session.is_some() && can_serve(&at) && completed(&at).is_none())
 }
 
 fn ends_to(_: &Spec, state: &State, slot: usize) -> bool {
@@ -699,14 +820,26 @@ pub(super) fn all() -> Vec<Property<Spec>> {
              achieved, and nothing that the primary lacks",
             Always(t2),
         ),
-        property("C1", "in sync: the replica's image is that of one exact position", Always(c1)),
+        property(
+            "C1",
+            "in sync: the replica's image is that of one exact position",
+            Always(c1),
+        ),
         property(
             "T3_begins",
             "a catch-up begins on a trusted base that lacks nothing of what was acknowledged",
             Step(t3_begins),
         ),
-        property("T3", "what a catch-up acknowledged is within its plan", Always(t3)),
-        property("T3_monotone", "no position of a session goes back in its phase", Step(t3_monotone)),
+        property(
+            "T3",
+            "what a catch-up acknowledged is within its plan",
+            Always(t3),
+        ),
+        property(
+            "T3_monotone",
+            "no position of a session goes back in its phase",
+            Step(t3_monotone),
+        ),
         property(
             "T4",
             "after an escalation, until a rebuild completes, the sender says that it needs one and \
@@ -719,7 +852,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
              chunks, a trusted source, and a barrier at its frozen target",
             Always(t5_t6),
         ),
-        property("T7", "a call with a token of which any part is not current is refused", Call(t7)),
+        property(
+            "T7",
+            "a call with a token of which any part is not current is refused",
+            Call(t7),
+        ),
         property("T7_ids", "no session id is given twice", Step(t7_ids)),
         property(
             "T8",
@@ -746,8 +883,16 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             "while entries are streamed, what is still to be replayed is retained at the source",
             Always(t10),
         ),
-        property("A6", "losing a pin ends the session, and a rebuild is needed", Step(a6)),
-        property("T11", "the source of a rebuild and its reason are those that the history gives", Step(t11)),
+        property(
+            "A6",
+            "losing a pin ends the session, and a rebuild is needed",
+            Step(a6),
+        ),
+        property(
+            "T11",
+            "the source of a rebuild and its reason are those that the history gives",
+            Step(t11),
+        ),
         property(
             "T12",
             "a snapshot base holds exactly its position; the live extent is never taken for one",
@@ -780,31 +925,71 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             "the pins at the source are those that a present session asked for, each released once",
             Always(f71),
         ),
-        property("C5", "a repeated assignment succeeds and changes nothing", Call(c5)),
+        property(
+            "C5",
+            "a repeated assignment succeeds and changes nothing",
+            Call(c5),
+        ),
         property("F67", "an older assignment changes nothing", Call(f67)),
         property("F68", "a call for one volume changes no other", Step(f68)),
-        property("F81", "no epoch and no session counter goes back", Step(f81)),
-        property("F86", "a newer assignment is in force when it was accepted", Step(f86)),
-        property("F57", "no rebuild begins while its replica is a member", Step(f57)),
+        property(
+            "F81",
+            "no epoch and no session counter goes back",
+            Step(f81),
+        ),
+        property(
+            "F86",
+            "a newer assignment is in force when it was accepted",
+            Step(f86),
+        ),
+        property(
+            "F57",
+            "no rebuild begins while its replica is a member",
+            Step(f57),
+        ),
         property(
             "F69",
             "nobody is classified or rebuilt by a primary that is untrusted or has not logged its \
              epoch-start entry",
             Step(f69),
         ),
-        property("F35", "acknowledged is never above what the replica holds", Always(f35)),
-        property("A5", "a session over its budget is ended by the check", Step(a5)),
-        property("A5_entries", "no catch-up is longer than its budget", Always(a5_entries)),
-        property("A11", "after a fault or a time-out the token of the session is dead", Step(a11)),
+        property(
+            "F35",
+            "acknowledged is never above what the replica holds",
+            Always(f35),
+        ),
+        property(
+            "A5",
+            "a session over its budget is ended by the check",
+            Step(a5),
+        ),
+        property(
+            "A5_entries",
+            "no catch-up is longer than its budget",
+            Always(a5_entries),
+        ),
+        property(
+            "A11",
+            "after a fault or a time-out the token of the session is dead",
+            Step(a11),
+        ),
         property(
             "A4",
             "an in-sync state of each sender can be reached without faults",
-            Leads { subjects: SENDERS, from: a4_from, to: a4_to },
+            Leads {
+                subjects: SENDERS,
+                from: a4_from,
+                to: a4_to,
+            },
         ),
         property(
             "A5_ends",
             "every session can complete or end without faults",
-            Leads { subjects: SENDERS, from: ends_from, to: ends_to },
+            Leads {
+                subjects: SENDERS,
+                from: ends_from,
+                to: ends_to,
+            },
         ),
     ];
     all.extend(super::witnesses::all());

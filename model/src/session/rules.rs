@@ -64,7 +64,10 @@ impl Rules {
     /// The protocol.
     #[must_use]
     pub const fn holdfast() -> Self {
-        Self { broken: 0, dropped: None }
+        Self {
+            broken: 0,
+            dropped: None,
+        }
     }
 
     /// The rules of the system that this protocol descends from: recovery decided by LSN alone
@@ -113,7 +116,8 @@ impl Rules {
     /// Whether a guard was dropped.
     #[must_use]
     pub fn drops(&self, call: &str, reason: &str) -> bool {
-        self.dropped.is_some_and(|(c, r)| (c == call || c == "*") && r == reason)
+        self.dropped
+            .is_some_and(|(c, r)| (c == call || c == "*") && r == reason)
     }
 
     /// Whether these are the seed system's.

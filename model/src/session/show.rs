@@ -22,7 +22,11 @@ pub(super) fn state(spec: &Spec, state: &State) -> String {
             }
         }
         let _ = write!(line, ", primary log {} ", log(&history.log));
-        let _ = write!(line, "committed {} checkpoint {}", history.committed, history.checkpoint);
+        let _ = write!(
+            line,
+            "committed {} checkpoint {}",
+            history.committed, history.checkpoint
+        );
         if !history.is_trusted() {
             line.push_str(" UNTRUSTED");
         }
@@ -35,7 +39,9 @@ pub(super) fn state(spec: &Spec, state: &State) -> String {
     }
     for slot in 0..spec.senders() {
         let (volume, replica) = spec.place(slot);
-        let Some(sender) = &state.senders[slot] else { continue };
+        let Some(sender) = &state.senders[slot] else {
+            continue;
+        };
         let _ = write!(line, "; v{volume}/r{replica} {}", word(&sender.state));
         if let Some(reason) = &sender.reason {
             let _ = write!(line, " ({})", word(reason));
@@ -60,20 +66,42 @@ pub(super) fn state(spec: &Spec, state: &State) -> String {
 }
 
 fn session(sender: &Sender, line: &mut String) {
-    let Some(session) = &sender.session else { return };
-    let _ = write!(line, ", s{} {} {}", session.id, word(&session.kind), session.phase.name());
+    let Some(session) = &sender.session else {
+        return;
+    };
+    let _ = write!(
+        line,
+        ", s{} {} {}",
+        session.id,
+        word(&session.kind),
+        session.phase.name()
+    );
     match session.phase {
         Phase::Init | Phase::Connecting | Phase::Handshake | Phase::SourceSelect(None) => {}
-        Phase::CatchUp(CatchUp { from, target, truncate, retention, acked }) => {
+        Phase::CatchUp(CatchUp {
+            from,
+            target,
+            truncate,
+            retention,
+            acked,
+        }) => {
             let _ = write!(line, " ({from}, {target}] cut {}", word(&truncate));
             let _ = write!(line, " pin {} acked {}", word(&retention), position(acked));
         }
         Phase::SourceSelect(Some(chosen)) => plan(&chosen, line),
-        Phase::Transfer(Transfer { plan: chosen, chunks_total, chunks_done }) => {
+        Phase::Transfer(Transfer {
+            plan: chosen,
+            chunks_total,
+            chunks_done,
+        }) => {
             plan(&chosen, line);
             let _ = write!(line, " chunks {chunks_done}/{chunks_total}");
         }
-        Phase::TailReplay(TailReplay { plan: chosen, goal, acked }) => {
+        Phase::TailReplay(TailReplay {
+            plan: chosen,
+            goal,
+            acked,
+        }) => {
             plan(&chosen, line);
             let _ = write!(line, " goal {goal} acked {}", position(acked));
         }
@@ -84,8 +112,20 @@ fn session(sender: &Sender, line: &mut String) {
 }
 
 fn plan(plan: &Plan, line: &mut String) {
-    let Plan { source, why, base_lsn, target, base, retention } = plan;
-    let _ = write!(line, " {} ({}) base {base_lsn} target {target}", word(source), word(why));
+    let Plan {
+        source,
+        why,
+        base_lsn,
+        target,
+        base,
+        retention,
+    } = plan;
+    let _ = write!(
+        line,
+        " {} ({}) base {base_lsn} target {target}",
+        word(source),
+        word(why)
+    );
     let _ = write!(line, " pins {}/{}", word(base), word(retention));
 }
 

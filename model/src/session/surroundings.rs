@@ -12,8 +12,10 @@ impl Spec {
     #[must_use]
     pub fn inputs(&self, state: &State, action: Action) -> Inputs {
         let (facts, report) = match action {
-            Action::Handshake { facts, history, .. } => (facts.map(|disk| told(&disk)), history),
-            Action::SelectSource { history, .. } => (None, history),
+            Action::Handshake { facts, history, .. } => {
+                (facts.map(|disk| told(&disk)), Some(history))
+            }
+            Action::SelectSource { history, .. } => (None, Some(history)),
             Action::Assign { .. }
             | Action::Fence { .. }
             | Action::Stop { .. }
@@ -38,12 +40,23 @@ impl Spec {
             | Action::Append { .. }
             | Action::Commit { .. }
             | Action::WriteBack { .. }
-            | Action::Reclaim { .. } => (None, HistoryReport::True),
+            | Action::Reclaim { .. } => (None, None),
         };
         let number = action.token().map_or(1, |token| token.volume);
-        let at = self.volumes().iter().position(|&volume| volume == number).unwrap_or(0);
+        let at = self
+            .volumes()
+            .iter()
+            .position(|&volume| volume == number)
+            .unwrap_or(0);
         let epoch = state.volumes[at].map_or(0, |volume| volume.epoch);
-        Inputs { now: state.now, facts, history: reported(&state.histories[at], epoch, report) }
+        let history = &state.histories[at];
+        Inputs {
+            now: state.now,
+            facts,
+            history: report.map(|report| reported(history, epoch, report)),
+            retained_from: history.retained_from,
+            head: history.log.head(),
+        }
     }
 
     /// The moves of the surroundings themselves.
@@ -107,12 +120,16 @@ impl Spec {
             if held { session.replays_from() } else { None }
         });
         let limit = pins.fold(history.checkpoint, Lsn::min);
-        history.retained_from.map(|retained_from| retained_from.max(limit))
+        history
+            .retained_from
+            .map(|retained_from| retained_from.max(limit))
     }
 
     /// Which moves of a volume's surroundings there are in this state and instance.
     pub(super) fn moves(&self, state: &State, volume: u8, at: usize, calls: &mut Vec<Action>) {
-        let Some(known) = self.volume(state, volume) else { return };
+        let Some(known) = self.volume(state, volume) else {
+            return;
+        };
         let history = &state.histories[at];
         let moves = self.bounds.moves;
         if !known.serving {
@@ -122,7 +139,11 @@ impl Spec {
         // Room is kept for the epoch-start entries that may still come.
         let kept = usize::from(self.bounds.epochs.saturating_sub(known.epoch));
         let length = usize::from(history.log.head());
-        let room = if starts { LOG_MAX } else { self.bounds.log.min(LOG_MAX - kept) };
+        let room = if starts {
+            LOG_MAX
+        } else {
+            self.bounds.log.min(LOG_MAX - kept)
+        };
         if length < room {
             calls.push(Action::Append { volume });
         }
@@ -180,7 +201,9 @@ fn reported(history: &History, epoch: u8, report: HistoryReport) -> Retained {
         committed: history.committed,
         epoch_start: history.epoch_start(epoch),
         retained_from: history.retained_from,
-        snapshot: history.snapshot.map(|snapshot| (snapshot.base_lsn, snapshot.trusted)),
+        snapshot: history
+            .snapshot
+            .map(|snapshot| (snapshot.base_lsn, snapshot.trusted)),
         lineage: history.log.lineage(history.forgotten),
     };
     match report {

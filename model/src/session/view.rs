@@ -67,26 +67,47 @@ impl From<Phase> for PhaseName {
 /// The view of a state.
 #[must_use]
 pub fn view(spec: &Spec, state: &State) -> View {
-    let volumes = spec.volumes().iter().enumerate().filter_map(|(at, &number)| {
-        let volume: &Volume = state.volumes[at].as_ref()?;
-        let senders = spec.slots_of(number).filter_map(|slot| {
-            let sender = state.senders[slot]?;
-            Some(sender_view(spec.place(slot).1, sender))
+    let volumes = spec
+        .volumes()
+        .iter()
+        .enumerate()
+        .filter_map(|(at, &number)| {
+            let volume: &Volume = state.volumes[at].as_ref()?;
+            let senders = spec.slots_of(number).filter_map(|slot| {
+                let sender = state.senders[slot]?;
+                Some(sender_view(spec.place(slot).1, sender))
+            });
+            Some(VolumeView {
+                volume: number,
+                epoch: volume.epoch,
+                revision: volume.revision,
+                serving: volume.serving,
+                assignment: volume.assignment,
+                next_session: volume.next_session,
+                senders: senders.collect(),
+            })
         });
-        Some(VolumeView {
-            volume: number,
-            epoch: volume.epoch,
-            revision: volume.revision,
-            serving: volume.serving,
-            assignment: volume.assignment,
-            next_session: volume.next_session,
-            senders: senders.collect(),
-        })
-    });
-    View { volumes: volumes.collect() }
+    View {
+        volumes: volumes.collect(),
+    }
 }
 
 const fn sender_view(replica: u8, sender: Sender) -> SenderView {
-    let Sender { endpoint, member, state, reason, acknowledged, session } = sender;
-    SenderView { replica, endpoint, member, state, reason, acknowledged, session }
+    let Sender {
+        endpoint,
+        member,
+        state,
+        reason,
+        acknowledged,
+        session,
+    } = sender;
+    SenderView {
+        replica,
+        endpoint,
+        member,
+        state,
+        reason,
+        acknowledged,
+        session,
+    }
 }

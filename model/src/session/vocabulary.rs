@@ -237,8 +237,17 @@ pub struct Token {
 
 impl fmt::Display for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { volume, replica, session, epoch, endpoint_version } = self;
-        write!(f, "v{volume}/r{replica}/s{session}/e{epoch}/p{endpoint_version}")
+        let Self {
+            volume,
+            replica,
+            session,
+            epoch,
+            endpoint_version,
+        } = self;
+        write!(
+            f,
+            "v{volume}/r{replica}/s{session}/e{epoch}/p{endpoint_version}"
+        )
     }
 }
 
@@ -259,7 +268,13 @@ impl FromStr for Token {
             return Err(format!("{text:?} is no token: it has more than five parts"));
         }
         let [volume, replica, session, epoch, endpoint_version] = numbers;
-        Ok(Self { volume, replica, session, epoch, endpoint_version })
+        Ok(Self {
+            volume,
+            replica,
+            session,
+            epoch,
+            endpoint_version,
+        })
     }
 }
 
@@ -283,16 +298,32 @@ mod tests {
 
     #[test]
     fn a_token_survives_its_text() {
-        let token = Token { volume: 1, replica: 2, session: 3, epoch: 4, endpoint_version: 5 };
+        let token = Token {
+            volume: 1,
+            replica: 2,
+            session: 3,
+            epoch: 4,
+            endpoint_version: 5,
+        };
         assert_eq!(token.to_string().parse(), Ok(token));
     }
 
     #[test]
     fn what_is_no_token_is_refused_with_an_example() {
-        for text in ["", "v1/r1/s1/e1", "v1/r1/s1/e1/p1/x", "v1/r1/s1/e1/p999", "r1/v1/s1/e1/p1"] {
+        for text in [
+            "",
+            "v1/r1/s1/e1",
+            "v1/r1/s1/e1/p1/x",
+            "v1/r1/s1/e1/p999",
+            "r1/v1/s1/e1/p1",
+        ] {
             let refused = text.parse::<Token>();
             assert!(refused.is_err(), "{text:?} was taken");
         }
-        assert!("v1".parse::<Token>().unwrap_err().contains("v1/r1/s2/e2/p1"));
+        assert!(
+            "v1".parse::<Token>()
+                .unwrap_err()
+                .contains("v1/r1/s2/e2/p1")
+        );
     }
 }

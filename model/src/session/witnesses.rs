@@ -18,7 +18,8 @@ fn some_session(state: &State, is: impl Fn(&super::state::Session) -> bool) -> b
 
 /// Whether the call ended a session for such a cause.
 fn ended_by(step: &Step<'_, Spec>, is: impl Fn(Cause) -> bool) -> bool {
-    step.outputs.is_some_and(|outputs| outputs.ended.iter().any(|(_, cause)| is(*cause)))
+    step.outputs
+        .is_some_and(|outputs| outputs.ended.iter().any(|(_, cause)| is(*cause)))
 }
 
 /// Whether a handshake was answered with a replay like this, by its `from` and `target`.
@@ -72,6 +73,8 @@ macro_rules! sometimes {
     };
 }
 
+type Seen = fn(&Spec, &Step<'_, Spec>) -> bool;
+
 /// Every witness.
 pub(super) fn all() -> Vec<Property<Spec>> {
     let mut all: Vec<Property<Spec>> = Vec::new();
@@ -115,15 +118,26 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             state.senders.iter().flatten().filter(|sender| sender.session.is_some()).count() > 1
         },
     });
-    let steps: [(&'static str, fn(&Spec, &Step<'_, Spec>) -> bool); 6] = [
-        ("classified: zero gap", |_, step| answered(step, |from, target| from >= target)),
-        ("classified: catch-up", |_, step| answered(step, |from, target| from < target)),
-        ("classified: ahead of the target", |_, step| answered(step, |from, target| from > target)),
-        ("assignment unchanged", |_, step| step.outputs.is_some_and(|said| said.unchanged)),
-        ("assignment finds that a rebuild is required", |_, step| {
-            step.outputs.is_some_and(|said| !said.rebuild_required.is_empty())
+    let steps: [(&'static str, Seen); 6] = [
+        ("classified: zero gap", |_, step| {
+            answered(step, |from, target| from >= target)
         }),
-        ("within budget", |_, step| step.outputs.is_some_and(|said| said.within_budget)),
+        ("classified: catch-up", |_, step| {
+            answered(step, |from, target| from < target)
+        }),
+        ("classified: ahead of the target", |_, step| {
+            answered(step, |from, target| from > target)
+        }),
+        ("assignment unchanged", |_, step| {
+            step.outputs.is_some_and(|said| said.unchanged)
+        }),
+        ("assignment finds that a rebuild is required", |_, step| {
+            step.outputs
+                .is_some_and(|said| !said.rebuild_required.is_empty())
+        }),
+        ("within budget", |_, step| {
+            step.outputs.is_some_and(|said| said.within_budget)
+        }),
     ];
     all.extend(steps.map(|(name, seen)| Property {
         name,

@@ -1,0 +1,7 @@
+//! What the checker and the specifications must show of themselves.
+
+mod agreement;
+mod cli;
+mod meta;
+mod mutants;
+mod traces;
