@@ -487,6 +487,41 @@ fn f15_a_torn_superblock_leaves_the_other_slot() {
 }
 
 #[test]
+fn f15_opening_never_tears_the_only_durable_superblock() {
+    // The sync of a superblock fails: the system shows it, the disk may not have it. Opening goes
+    // by it, and writes the next one over the slot that the disk does have.
+    for lost in 0..8 {
+        let (storage, volume) = fresh();
+        volume.close().unwrap();
+        if lost % 2 == 1 {
+            volume.set_committed(ALL);
+            volume.write_back().unwrap(); // so that the other slot is the next one
+        }
+        let syncs = Faults {
+            syncs: true,
+            ..Faults::default()
+        };
+        storage.set_faults(Medium::Log, syncs);
+        assert!(volume.fence(Epoch(5)).is_err());
+        storage.set_faults(Medium::Log, Faults::default());
+        drop(volume);
+        let first = storage.ops();
+        let shown = open(&storage).promise().epoch;
+        for op in first..=storage.ops() {
+            for seed in 0..40 {
+                let image = storage.crash(op, Crash::Sectors(seed * 8 + lost));
+                let epoch = open(&image).promise().epoch;
+                assert!(epoch == Epoch(1) || epoch == Epoch(5));
+                assert!(
+                    op < storage.ops() || epoch == shown,
+                    "what opening showed holds"
+                );
+            }
+        }
+    }
+}
+
+#[test]
 fn f15_two_bad_superblocks_are_damage_and_nothing_is_changed() {
     let (storage, volume) = fresh();
     drop(volume);

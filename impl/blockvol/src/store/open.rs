@@ -180,8 +180,11 @@ impl Store {
         }
     }
 
-    /// Makes the whole log durable. What no witness proves is written again before the sync: after
-    /// a failed sync the system may show bytes, and call them clean, that the disk never got (F14).
+    /// Makes the whole log durable, and the superblock that it was read by, before anything else is
+    /// written: the next superblock goes to the other slot, and may tear the only durable one.
+    ///
+    /// What no witness proves is written again before the sync, the superblock too: after a failed
+    /// sync the system may show bytes, and call them clean, that the disk never got (F14).
     fn prove_durable(&mut self, witnessed: Lsn) -> Result<(), DiskError> {
         let proven = witnessed.max(self.superblock.start.lsn);
         let mut position = self
@@ -195,6 +198,10 @@ impl Store {
             self.ring.write(position, piece)?;
             position += step;
         }
+        let slot = self.superblock.encode();
+        self.disks
+            .log
+            .write_at(self.superblock.slot_offset(), &slot)?;
         self.disks.log.sync()
     }
 
