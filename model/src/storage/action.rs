@@ -50,6 +50,13 @@ pub enum Action {
     /// The flusher has reached a volume operation: writes a superblock with its outcome and a
     /// checkpoint at its position.
     Perform,
+    /// A restore overwrites a block with the snapshot's.
+    Restore {
+        /// The block.
+        block: u8,
+        /// Whether its earlier unsynced version had landed by then.
+        landed: bool,
+    },
     /// Copies a block out for the snapshot, before it is overwritten.
     CopyOut {
         /// The block.

@@ -12,7 +12,7 @@ use super::disk::{Copied, EXTENT_SECTORS, Image, LogSector, Superblock, extent_s
 use super::reference;
 use super::spec::Storage;
 use super::state::{Memory, Phase, Read, State};
-use super::vocabulary::{Entry, Kind, Lsn, Mode};
+use super::vocabulary::{BLOCKS, Entry, Kind, Lsn, Mode};
 
 impl Storage {
     fn entry(&self, state: &State, lsn: Lsn) -> Entry {
@@ -126,6 +126,83 @@ impl Storage {
         named || by_lsn || self.lacks(Mutation::CopyWithoutSnapshotName) && copied.is_some()
     }
 
+    /// The content of a snapshot: what was copied out, else what it shares with the extent.
+    /// Blank where there is none.
+    pub(super) fn snapshot_of(&self, image: &Image, snapshot: Entry) -> [Entry; BLOCKS] {
+        let mut content = [Entry::NONE; BLOCKS];
+        for (block, content) in content.iter_mut().enumerate().take(self.bounds.blocks) {
+            if snapshot.is_some() {
+                *content = if self.copied(image, block, snapshot) {
+                    image.copies[block].content
+                } else {
+                    image.extent[block]
+                };
+            }
+        }
+        content
+    }
+
+    /// The next operation, if it is a restore.
+    pub(super) fn restoring(&self, state: &State) -> Option<Lsn> {
+        self.operation(state)
+            .filter(|&lsn| self.bounds.kind(self.entry(state, lsn)) == Kind::Restore)
+    }
+
+    /// The next operation, if it is at hand: everything before it is applied and synced, nothing
+    /// after it is in the extent, and it may be flushed itself.
+    fn at_hand(&self, state: &State) -> Option<Lsn> {
+        let superblock = state.disk.durable.superblock();
+        let lsn = self.frontier(state) + 1;
+        (self.operation(state) == Some(lsn)
+            && self.synced(state) + 1 == lsn
+            && lsn <= self.limit(state).min(superblock.extent_bound)
+            && Self::indexed(state, lsn))
+        .then_some(lsn)
+    }
+
+    /// Whether a restore is at hand that has yet to write this block.
+    fn unrestored(&self, state: &State, block: usize) -> bool {
+        let snapshot = state.disk.durable.superblock().snapshot;
+        self.restoring(state).is_some()
+            && self.at_hand(state).is_some()
+            && self.snapshot_of(&state.disk.cached, snapshot)[block]
+                != state.disk.cached.extent[block]
+    }
+
+    /// A restore is at hand, and the block is not yet what the snapshot is. Only blocks that were
+    /// copied out can differ, so nothing is left to copy.
+    pub(super) fn guard_restore(
+        &self,
+        state: &State,
+        block: usize,
+        landed: bool,
+    ) -> Result<(), Refusal> {
+        self.in_phase(state, Phase::Open)?;
+        let unsynced = state.disk.unsynced_of(extent_sector(block)) != 0;
+        if !self.unrestored(state, block) || landed && !unsynced {
+            return Err(Refusal::NothingToDo);
+        }
+        Ok(())
+    }
+
+    /// The block is overwritten with the snapshot's content.
+    pub(super) fn restore(&self, state: &mut State, block: usize, landed: bool) {
+        if landed {
+            state.disk.land(extent_sector(block));
+        }
+        let snapshot = state.disk.durable.superblock().snapshot;
+        let content = self.snapshot_of(&state.disk.cached, snapshot)[block];
+        state.disk.cached.extent[block] = content;
+    }
+
+    /// Whether a restore at hand is complete in the cache and not yet synced.
+    fn restore_to_sync(&self, state: &State) -> bool {
+        self.restoring(state).is_some()
+            && self.at_hand(state).is_some()
+            && state.disk.unsynced_of(EXTENT_SECTORS) != 0
+            && (0..self.bounds.blocks).all(|block| !self.unrestored(state, block))
+    }
+
     /// A version of the block is due, and its old content is durable in the snapshot store if the
     /// snapshot needs it.
     pub(super) fn guard_write_extent(
@@ -189,6 +266,7 @@ impl Storage {
     pub(super) fn guard_sync_extent(&self, state: &State) -> Result<(), Refusal> {
         match state.phase {
             Phase::Open if self.frontier(state) > self.synced(state) => Ok(()),
+            Phase::Open if self.restore_to_sync(state) => Ok(()),
             Phase::Installing
                 if self.chunks_complete(state) && state.disk.unsynced_of(EXTENT_SECTORS) != 0 =>
             {
@@ -248,18 +326,15 @@ impl Storage {
         self.write_superblock(state, superblock);
     }
 
-    /// The next entry is an operation, everything before it is applied and synced, nothing after
-    /// it is in the extent, and it may be flushed itself.
+    /// The next operation is at hand; if it is a restore, every block is restored and synced.
     pub(super) fn guard_perform(&self, state: &State) -> Result<(), Refusal> {
         self.in_phase(state, Phase::Open)?;
         self.no_superblock_in_flight(state)?;
-        let superblock = state.disk.durable.superblock();
-        let lsn = self.frontier(state) + 1;
-        if self.operation(state) != Some(lsn)
-            || self.synced(state) + 1 != lsn
-            || lsn > self.limit(state).min(superblock.extent_bound)
-            || !Self::indexed(state, lsn)
-        {
+        let restored = (0..self.bounds.blocks).all(|block| !self.unrestored(state, block));
+        let synced = self.restoring(state).is_none()
+            || state.disk.unsynced_of(EXTENT_SECTORS) == 0
+            || self.lacks(Mutation::RestoreNotSynced);
+        if self.at_hand(state).is_none() || !restored || !synced {
             return Err(Refusal::OperationNotDue);
         }
         Ok(())
@@ -269,11 +344,12 @@ impl Storage {
     pub(super) fn perform(&self, state: &mut State) {
         let lsn = self.frontier(state) + 1;
         let entry = self.entry(state, lsn);
+        let superblock = state.disk.durable.superblock();
         let snapshot = match self.bounds.kind(entry) {
             Kind::Snapshot => entry,
+            Kind::Restore => superblock.snapshot,
             Kind::Drop | Kind::First | Kind::Second | Kind::Both => Entry::NONE,
         };
-        let superblock = state.disk.durable.superblock();
         self.write_superblock(
             state,
             Superblock {

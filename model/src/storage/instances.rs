@@ -2,7 +2,7 @@
 
 use super::Instance;
 use super::vocabulary::{Base, Bounds, Kind, Mode};
-use Kind::{Both, Drop, First, Second, Snapshot};
+use Kind::{Both, Drop, First, Restore, Second, Snapshot};
 
 const NOTHING: Bounds = Bounds {
     slots: 3,
@@ -118,6 +118,17 @@ lattice! {
     "snapshot-twice" true "a snapshot after another one was dropped" {
         slots: 2,
         script: &[&[First, Snapshot, First, Drop, Snapshot, First]],
+        mode: Mode::BestEffort
+    }
+    "restore" true "a snapshot, overwritten and restored" {
+        blocks: 2,
+        script: &[&[First, Snapshot, Both, Restore]],
+        mode: Mode::BestEffort
+    }
+    "restore-written-on" false "a restored volume that is written again" {
+        slots: 4,
+        blocks: 2,
+        script: &[&[First, Snapshot, Both, Restore, Second]],
         mode: Mode::BestEffort
     }
     "snapshot-rebuild" true "a snapshot of another history at the position of one before" {

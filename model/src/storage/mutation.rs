@@ -49,11 +49,12 @@ pub enum Mutation {
     SealBeyondDurable,
     CommittedBeyondHead,
     PinOverReclaimInFlight,
+    RestoreNotSynced,
 }
 
 impl Mutation {
     /// All of them, in the order of their ids.
-    pub const ALL: [Self; 43] = [
+    pub const ALL: [Self; 44] = [
         Self::F01WriteAtLsn,
         Self::F02ScanFromSlotZero,
         Self::F03CutInMemory,
@@ -97,6 +98,7 @@ impl Mutation {
         Self::SealBeyondDurable,
         Self::CommittedBeyondHead,
         Self::PinOverReclaimInFlight,
+        Self::RestoreNotSynced,
     ];
 
     /// `(id, instance, property, what was done to the rules)`.
@@ -360,6 +362,12 @@ impl Mutation {
                 "ring",
                 "T10 a pin holds the log",
                 "a pin is checked against the durable tail, not against the one in flight",
+            ],
+            Self::RestoreNotSynced => [
+                "S10-restore-before-its-blocks-are-durable",
+                "restore",
+                "A7 the checkpoint holds every effect",
+                "a restore's checkpoint is written before the restored blocks are synced",
             ],
         }
     }

@@ -7,6 +7,7 @@
 use super::action::{Action, Refusal};
 use super::disk::Image;
 use super::recovery::{Outcome, Reading};
+use super::reference::Content;
 use super::spec::Storage;
 use super::state::{Phase, Read, State};
 use super::vocabulary::{Entry, Lsn, Mode, REBUILDING};
@@ -197,15 +198,13 @@ fn trusted_is_the_reference(spec: &Storage, state: &State) -> Verdict {
                     entries,
                     ..
                 } = reading;
-                let mut blocks = image.extent;
-                reference::redo(
-                    &spec.bounds,
-                    entries,
-                    superblock.checkpoint,
-                    *end,
-                    &mut blocks,
-                );
-                blocks == reference::content(&spec.bounds, &state.ghost.history, *end)
+                let mut content = Content {
+                    blocks: image.extent,
+                    snapshot: spec.snapshot_of(image, superblock.snapshot),
+                };
+                let missing = (superblock.checkpoint, *end);
+                reference::redo(&spec.bounds, entries, missing, &mut content);
+                content.blocks == reference::content(&spec.bounds, &state.ghost.history, *end)
             }))
         })
 }
@@ -231,16 +230,16 @@ fn checkpoint_holds(spec: &Storage, state: &State) -> Verdict {
     let superblock = state.disk.durable.superblock();
     let antecedent = superblock.checkpoint > 0 && extent_has_history(state);
     Verdict::implies(antecedent, || {
-        let history = &state.ghost.history;
-        let at_checkpoint = reference::content(&spec.bounds, history, superblock.checkpoint);
-        let later = (superblock.checkpoint, superblock.extent_bound.min(7));
+        let last = superblock
+            .extent_bound
+            .min(state.head.max(state.ghost.committed));
+        let at = |lsn| reference::content(&spec.bounds, &state.ghost.history, lsn);
         (0..spec.bounds.blocks).all(|block| {
             let found = state.disk.durable.extent[block];
-            let newer = superblock.checkpoint < found.lsn()
-                && found.lsn() <= superblock.extent_bound
-                && history[usize::from(found.lsn())] == found;
-            let redone = reference::last_write(&spec.bounds, history, block, later).is_some();
-            found == at_checkpoint[block] || newer || found == Entry::TORN && redone
+            let covered = (superblock.checkpoint..=last).any(|lsn| at(lsn)[block] == found);
+            let redone =
+                (superblock.checkpoint + 1..=last).any(|lsn| at(lsn)[block] != at(lsn - 1)[block]);
+            covered || found == Entry::TORN && redone
         })
     })
 }
@@ -334,14 +333,7 @@ fn snapshot_is_the_reference(spec: &Storage, state: &State) -> Verdict {
                 || {
                     let reference =
                         reference::content(&spec.bounds, &state.ghost.history, snapshot.lsn());
-                    (0..spec.bounds.blocks).all(|block| {
-                        let found = if spec.copied(image, block, snapshot) {
-                            image.copies[block].content
-                        } else {
-                            image.extent[block]
-                        };
-                        found == reference[block]
-                    })
+                    spec.snapshot_of(image, snapshot) == reference
                 },
             ))
         })
@@ -479,6 +471,20 @@ fn witnesses() -> Vec<Property<Storage>> {
                         Read::OfCopy(_) => true,
                         Read::None | Read::OfExtent(_) => false,
                     }
+            },
+        ),
+        seen(
+            "W a restore is half done",
+            "power failed when a block was restored and another one was not",
+            |spec, state| {
+                let checkpoint = state.disk.durable.superblock().checkpoint;
+                let before = reference::content(&spec.bounds, &state.ghost.history, checkpoint);
+                let after = reference::content(&spec.bounds, &state.ghost.history, checkpoint + 1);
+                let found = state.disk.durable.extent;
+                state.phase == Phase::Down
+                    && spec.restoring(state) == Some(checkpoint + 1)
+                    && found != before
+                    && found != after
             },
         ),
         seen_step(

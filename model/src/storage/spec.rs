@@ -110,6 +110,14 @@ impl Storage {
                 block,
                 landed: true,
             });
+            calls.push(Action::Restore {
+                block,
+                landed: false,
+            });
+            calls.push(Action::Restore {
+                block,
+                landed: true,
+            });
             calls.push(Action::CopyOut { block });
             calls.push(Action::BeginRead { block });
         }
@@ -221,6 +229,9 @@ impl Spec for Storage {
             Action::WriteExtent { block, landed } => {
                 self.guard_write_extent(state, usize::from(block), landed)
             }
+            Action::Restore { block, landed } => {
+                self.guard_restore(state, usize::from(block), landed)
+            }
             Action::SyncExtent => self.guard_sync_extent(state),
             Action::Checkpoint => self.guard_checkpoint(state),
             Action::Perform => self.guard_perform(state),
@@ -273,6 +284,7 @@ impl Spec for Storage {
             Action::WriteExtent { block, landed } => {
                 self.write_extent(state, usize::from(block), landed);
             }
+            Action::Restore { block, landed } => self.restore(state, usize::from(block), landed),
             Action::SyncExtent => self.sync_extent(state),
             Action::Checkpoint => self.checkpoint(state),
             Action::Perform => self.perform(state),
@@ -330,6 +342,7 @@ impl Spec for Storage {
             | Action::RaiseBound
             | Action::SyncSuperblock
             | Action::WriteExtent { .. }
+            | Action::Restore { .. }
             | Action::SyncExtent
             | Action::Checkpoint
             | Action::Perform

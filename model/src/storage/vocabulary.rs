@@ -69,6 +69,8 @@ pub enum Kind {
     Snapshot,
     /// Volume operation: the snapshot is gone.
     Drop,
+    /// Volume operation: the volume is from now on what the snapshot is.
+    Restore,
 }
 
 impl Kind {
@@ -79,7 +81,7 @@ impl Kind {
             Self::First => block == 0,
             Self::Second => block == 1,
             Self::Both => true,
-            Self::Snapshot | Self::Drop => false,
+            Self::Snapshot | Self::Drop | Self::Restore => false,
         }
     }
 
@@ -88,7 +90,7 @@ impl Kind {
     pub const fn sectors(self) -> u8 {
         match self {
             Self::Both => 2,
-            Self::First | Self::Second | Self::Snapshot | Self::Drop => 1,
+            Self::First | Self::Second | Self::Snapshot | Self::Drop | Self::Restore => 1,
         }
     }
 
@@ -96,7 +98,7 @@ impl Kind {
     #[must_use]
     pub const fn is_operation(self) -> bool {
         match self {
-            Self::Snapshot | Self::Drop => true,
+            Self::Snapshot | Self::Drop | Self::Restore => true,
             Self::First | Self::Second | Self::Both => false,
         }
     }
