@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use bytes::Bytes;
+use holdfast_node::runtime::{ControlReply, ControlRequest};
 use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId};
 use support::{BLOCKS, Cluster, Reference, pattern};
 
@@ -180,5 +181,119 @@ async fn f92_a_restarted_primary_serves_nothing_until_a_new_epoch_is_minted() {
     assert!(record.epoch > epoch);
     let primary = cluster.serving().await;
     assert_eq!(primary.epoch(), record.epoch);
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f98_a_primary_that_is_asked_to_stop_hands_over_without_waiting_for_its_lease() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let old = cluster.serving().await;
+    let mut reference = Reference::new();
+    // Acknowledged, never flushed: received by a majority, so it survives the handover (W1).
+    reference.write(&old, 0, 100, 1).await;
+    let record = cluster.promote().await;
+    assert!(record.epoch > old.epoch());
+    assert!(old.stop_reason().is_some(), "the old primary stepped down");
+    let range = BlockRange::new(0, 1).unwrap();
+    let mut buffer = vec![0; BLOCK_SIZE];
+    assert!(
+        old.read(range, &mut buffer).await.is_err(),
+        "a deposed primary serves no read"
+    );
+    let primary = cluster.serving().await;
+    assert_eq!(primary.epoch(), record.epoch);
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f56_a_member_that_is_gone_leaves_the_set_and_joins_it_again() {
+    let mut cluster = Cluster::start(&["a", "b"], DurabilityMode::SyncAll).await;
+    let primary = cluster.serving().await;
+    let own = primary.record().primary.unwrap();
+    let gone = if own == id("a") { "b" } else { "a" };
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    primary.flush().await.unwrap();
+    cluster.until_in_sync(gone).await;
+    cluster.crash(gone).await;
+    // Acknowledged only once the member has left: until then both copies are asked for.
+    reference.write(&primary, 5, 10, 2).await;
+    primary.flush().await.unwrap();
+    assert!(!primary.record().isr.contains(&id(gone)));
+    cluster.restart(gone).await;
+    cluster.until_in_sync(gone).await;
+    assert!(primary.record().isr.contains(&id(gone)));
+    reference.write(&primary, 9, 10, 3).await;
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f83_a_primary_whose_lease_ran_out_answers_no_read() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 1, 1).await;
+    let range = BlockRange::new(0, 1).unwrap();
+    let mut buffer = vec![0; BLOCK_SIZE];
+    primary.read(range, &mut buffer).await.unwrap();
+    assert_eq!(buffer, reference.block(0));
+    cluster.crash_keeper().await;
+    cluster
+        .until("the lease has run out", |_| {
+            primary.lease_remaining().is_zero()
+        })
+        .await;
+    let held = tokio::time::timeout(Duration::from_millis(300), primary.read(range, &mut buffer));
+    assert!(held.await.is_err(), "a read was answered without a lease");
+    let flush = tokio::time::timeout(Duration::from_millis(300), primary.flush());
+    assert!(
+        flush.await.is_err(),
+        "a flush was acknowledged without a lease"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f94_after_a_forced_promotion_the_others_come_back_as_members_and_voters() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    primary.flush().await.unwrap();
+    for name in ["a", "b", "c"] {
+        if Some(id(name)) != primary.record().primary {
+            cluster.until_in_sync(name).await;
+        }
+    }
+    let own = primary.record().primary.unwrap();
+    let names: Vec<_> = ["a", "b", "c"]
+        .into_iter()
+        .filter(|n| *n != own.as_str())
+        .collect();
+    let old = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n == own.as_str())
+        .unwrap();
+    drop(primary);
+    cluster.crash(old).await;
+    cluster.crash(names[1]).await;
+    let request = ControlRequest::Promote {
+        volume: "v".into(),
+        replica: Some(id(names[0])),
+        forced: true,
+    };
+    let reply = cluster.ask(&request).await;
+    let ControlReply::Promoted { promotion, record } = reply else {
+        panic!("not promoted: {reply:?}");
+    };
+    assert!(promotion.may_have_lost_power());
+    assert_eq!(record.voters.len(), 1);
+    let primary = cluster.serving().await;
+    reference.write(&primary, 3, 10, 2).await;
+    primary.flush().await.unwrap();
+    cluster.restart(old).await;
+    cluster.restart(names[1]).await;
+    cluster.until_in_sync(old).await;
+    cluster.until_in_sync(names[1]).await;
+    assert_eq!(primary.record().voters.len(), 3);
     cluster.all_copies_equal(&reference).await;
 }

@@ -210,8 +210,8 @@ pub struct Manifest {
     pub extent_bound: Lsn,
     /// The size of the image.
     pub blocks: BlockCount,
-    /// Digest of the whole: SHA-256 over the chunks in order, each as its start, its count, and
-    /// either a zero mark or its own digest (`docs/formats.md`).
+    /// Digest of the whole: SHA-256 over the SHA-256 digests of the chunks, in order. A chunk that
+    /// was sent as zeroes counts with the digest of its zeroes.
     pub sha256: Sha256Digest,
     /// The lineage of the log up to `base_lsn`.
     pub lineage: Lineage,

@@ -22,10 +22,13 @@ use thiserror::Error;
 /// Barriers that may be unanswered at once: one being synced, one waiting for the next sync.
 const BARRIERS_MAX: usize = 2;
 
+/// What an entry costs beside its payload, in bytes: so that trims fill the window too.
+const ENTRY_COST: u64 = 64;
+
 /// Bounds of one session. Times are lengths of the caller's monotonic clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ShipperLimits {
-    /// Payload bytes sent and not yet received, at most; one batch is always allowed.
+    /// Bytes of entries sent and not yet received, at most; one batch is always allowed.
     pub window_bytes: u64,
     /// Payload bytes in one batch, at most; one entry is always allowed.
     pub batch_bytes: u64,
@@ -345,7 +348,10 @@ impl Shipper {
             lsn: last.lsn,
             epoch: last.epoch,
         };
-        let bytes = entries.iter().map(|entry| entry.payload.len() as u64).sum();
+        let bytes = entries
+            .iter()
+            .map(|entry| entry.payload.len() as u64 + ENTRY_COST)
+            .sum();
         self.in_flight.push_back((last.lsn, bytes));
         self.in_flight_bytes += bytes;
         self.announced_commit = self.announced_commit.max(committed);

@@ -74,7 +74,9 @@ async fn connection(node: &Arc<NodeShared>, stream: TcpStream) -> Result<(), Str
         return refuse(&mut writer, &first, Refusal::UnknownVolume).await;
     };
     // A higher epoch deposes a primary before anything is promised to its successor.
-    node.depose(volume, first.epoch).await;
+    if matches!(first.message, Message::Hello(_)) {
+        node.depose(volume, first.epoch).await;
+    }
     let mut link = Link {
         receiver: Receiver::new(volume, store.volume().blocks()),
         store,

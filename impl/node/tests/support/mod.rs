@@ -81,7 +81,7 @@ struct Place {
 /// Nodes `a`, `b`, `c`, ... and one more that only keeps the authority.
 pub(crate) struct Cluster {
     _directory: tempfile::TempDir,
-    keeper: Node,
+    keeper: Option<Node>,
     places: BTreeMap<&'static str, Place>,
     /// The volume of the test.
     pub(crate) volume: VolumeId,
@@ -157,7 +157,7 @@ impl Cluster {
         }
         let mut cluster = Self {
             _directory: directory,
-            keeper,
+            keeper: Some(keeper),
             places,
             volume: VolumeId::random(),
         };
@@ -187,7 +187,8 @@ impl Cluster {
 
     /// Asks the node that keeps the authority.
     pub(crate) async fn ask(&self, request: &ControlRequest) -> ControlReply {
-        let client = ControlClient::tcp(self.keeper.control_address(), PATIENCE);
+        let keeper = self.keeper.as_ref().unwrap();
+        let client = ControlClient::tcp(keeper.control_address(), PATIENCE);
         client.ask(request).await.unwrap()
     }
 
@@ -205,6 +206,11 @@ impl Cluster {
     pub(crate) async fn crash(&mut self, name: &str) {
         let node = self.places.get_mut(name).unwrap().node.take().unwrap();
         node.crash().await;
+    }
+
+    /// Crashes the node that keeps the authority.
+    pub(crate) async fn crash_keeper(&mut self) {
+        self.keeper.take().unwrap().crash().await;
     }
 
     /// Starts a node again on what is left.

@@ -26,7 +26,7 @@ fn at(lsn: u64, epoch: u64) -> LogPosition {
 
 fn shipper(from: u64, truncate: Option<u64>) -> Shipper {
     let limits = ShipperLimits {
-        window_bytes: 3 * 4096,
+        window_bytes: 3 * 4096 + 1,
         batch_bytes: 2 * 4096,
         ..ShipperLimits::default()
     };
