@@ -271,7 +271,7 @@ pub const ALL: &[Bounds] = &[
             fence: true,
             ..STILL
         },
-        scenes: &[scene("fresh", &[1], 1, 0)],
+        scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
         log: 2,
         ..PLAIN
     },

@@ -220,7 +220,7 @@ fn sessions(table: &mut Table) {
     );
     add(
         "F35-acknowledged-survives-truncation",
-        "epochs",
+        "laggard",
         "F35",
         Broken::AcknowledgedSurvivesTruncation,
         "what was acknowledged is not given up with the tail",
@@ -233,6 +233,13 @@ fn sessions(table: &mut Table) {
         "a transfer of no chunks does not count as whole",
     );
     add(
+        "F35-acknowledged-survives-rebuild",
+        "smallest",
+        "F35",
+        Broken::AcknowledgedSurvivesRebuild,
+        "what was acknowledged is not given up with the base",
+    );
+    add(
         "M27-session-ids-begin-anew",
         "authority",
         "T7_ids",
@@ -243,12 +250,6 @@ fn sessions(table: &mut Table) {
 
 fn rebuilds(table: &mut Table) {
     let mut add = |id, property, rule, says| table.add(id, "rebuild", property, broken(rule), says);
-    add(
-        "F35-acknowledged-survives-rebuild",
-        "F35",
-        Broken::AcknowledgedSurvivesRebuild,
-        "what was acknowledged is not given up with the base",
-    );
     add(
         "F62-achieved-is-the-plan",
         "T16",
