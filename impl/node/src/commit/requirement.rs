@@ -40,12 +40,6 @@ impl Requirement {
         })
     }
 
-    /// Whether `replica` is in the in-sync set of this record.
-    #[must_use]
-    pub fn is_member(&self, replica: &ReplicaId) -> bool {
-        self.isr.contains(replica)
-    }
-
     /// The in-sync set.
     pub fn members(&self) -> impl Iterator<Item = &ReplicaId> {
         self.isr.iter()

@@ -65,6 +65,14 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         }
     }
 
+    /// A frame that is here already, without waiting.
+    ///
+    /// # Errors
+    /// [`StreamError`]; the connection is of no further use then.
+    pub fn buffered(&mut self) -> Result<Option<Frame>, StreamError> {
+        Ok(self.decoder.next_frame()?)
+    }
+
     /// The next frame. Dropping the future loses nothing.
     ///
     /// # Errors

@@ -61,6 +61,11 @@ pub enum StopReason {
         /// What it said.
         detail: String,
     },
+    /// The engine does not take the record for an assignment.
+    RecordRefused {
+        /// Why.
+        detail: String,
+    },
     /// Asked to.
     Asked,
 }
@@ -71,6 +76,9 @@ impl fmt::Display for StopReason {
             Self::Deposed { by } => write!(f, "epoch {by} has begun"),
             Self::NoLease { reason } => write!(f, "no lease: {reason}"),
             Self::StoreFailed { detail } => write!(f, "the store failed: {detail}"),
+            Self::RecordRefused { detail } => {
+                write!(f, "the record is no assignment: {detail}")
+            }
             Self::Asked => f.write_str("asked to stop"),
         }
     }
@@ -245,9 +253,8 @@ impl Primary {
             .recovery
             .assign(&self.record(), &self.services.id)
         {
-            return self.stop(StopReason::StoreFailed {
-                detail: format!("the engine refused the assignment: {refusal}"),
-            });
+            let detail = refusal;
+            return self.stop(StopReason::RecordRefused { detail });
         }
         self.want_durable(start);
         let mut committed = self.progress.subscribe();
@@ -323,7 +330,9 @@ impl Primary {
     /// A primary that stopped by itself says so, so that its successor need not wait.
     async fn give_up_lease(&self, reason: &StopReason) {
         match reason {
-            StopReason::Asked | StopReason::StoreFailed { .. } => {
+            StopReason::Asked
+            | StopReason::StoreFailed { .. }
+            | StopReason::RecordRefused { .. } => {
                 let wait = self.services.lease.duration;
                 let ended = self.services.authority.end_lease(self.lease_request());
                 if let Ok(Err(error)) = tokio::time::timeout(wait, ended).await {

@@ -136,6 +136,12 @@ impl Link {
                     Err(refusal) => return Ok(Ended::Refused(about, refusal)),
                 }
             }
+            // What has come already is taken before anything is answered: those who wait share a
+            // sync, and answers share a packet.
+            next = reader.buffered()?;
+            if next.is_some() {
+                continue;
+            }
             moved.borrow_and_update();
             self.answer_barriers(writer).await?;
             writer.flush().await?;

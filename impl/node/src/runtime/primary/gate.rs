@@ -5,8 +5,6 @@
 //! only if the lease is still valid at the end (F83). Without a lease requests are held. What cannot be
 //! acknowledged waits, then fails with what is missing.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use holdfast_blockvol::{AppendError, ReadError};
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn, ReplicaId};
@@ -284,12 +282,6 @@ impl Primary {
         tracing::warn!(volume = %self.volume, %failure,
             "a request failed; `holdfast status` shows which copies are missing");
         failure
-    }
-
-    /// How long writes wait.
-    #[must_use]
-    pub const fn write_timeout(&self) -> Duration {
-        self.services.limits.write_timeout
     }
 }
 

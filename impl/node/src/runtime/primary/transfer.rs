@@ -2,7 +2,7 @@
 
 use holdfast_blockvol::{BaseSource, RetentionPin};
 use holdfast_engine::{Command, Evidence as Fact, PinSlot, RebuildCommand, RebuildEvidence};
-use holdfast_types::{BlockCount, Lsn, RetainedHistory};
+use holdfast_types::{Lsn, RetainedHistory};
 use holdfast_wire::{BaseInstalled, Manifest, RebuildBegin, RebuildSource as BaseKind};
 use tokio::task::block_in_place;
 
@@ -111,7 +111,7 @@ impl Session<'_> {
                     link.flush().await?;
                     let frame = link.receive().await?;
                     let evidence = source.receive(clock.now(), &frame)?;
-                    let switched = self.note(evidence, begin.blocks)?;
+                    let switched = self.note(evidence, source.chunks_total())?;
                     if let (Some(installed), Some(pin)) = (switched, retention.take()) {
                         return Ok((installed, pin));
                     }
@@ -125,12 +125,10 @@ impl Session<'_> {
     fn note(
         &self,
         evidence: SourceEvidence,
-        blocks: BlockCount,
+        chunks_total: u64,
     ) -> Result<Option<BaseInstalled>, SessionError> {
         let fact = match evidence {
-            SourceEvidence::Ready => RebuildEvidence::ReplicaReady {
-                chunks_total: holdfast_blockvol::chunk_count(blocks),
-            },
+            SourceEvidence::Ready => RebuildEvidence::ReplicaReady { chunks_total },
             SourceEvidence::Installed { chunks } => RebuildEvidence::ChunksInstalled {
                 chunks_done: chunks,
             },
