@@ -41,6 +41,7 @@ pub mod reference;
 mod spec;
 pub mod state;
 pub mod vocabulary;
+mod witnesses;
 
 pub use mutation::Mutation;
 pub use spec::Storage;
