@@ -4,7 +4,7 @@ use holdfast_model::checking::{Spec, suites};
 use holdfast_model::session::Session;
 
 #[test]
-fn every_mutant_is_killed_by_the_property_that_it_names_within_five_seconds() {
+fn every_mutant_is_killed_by_the_property_that_it_names_before_it_has_seen_many_states() {
     let mutants = Session::mutants();
     assert!(mutants.len() >= 40);
     for mutant in mutants {
@@ -13,7 +13,13 @@ fn every_mutant_is_killed_by_the_property_that_it_names_within_five_seconds() {
         if let Some(named) = mutant.property {
             assert_eq!(row.property, named, "{}", row.id);
         }
-        assert!(row.seconds <= 5.0, "{} took {:.1} s", row.id, row.seconds);
+        // An idle core walks 100 000 states a second; wall-clock time is no matter for a test.
+        assert!(
+            row.states <= 200_000,
+            "{} took {} states",
+            row.id,
+            row.states
+        );
         let trace = trace.unwrap();
         assert_eq!(
             trace.steps.len() as u64,
