@@ -1,1 +1,19 @@
-//! (placeholder)
+//! Conformance: the specification and the implementation are the same protocol, or this crate says
+//! where they differ.
+//!
+//! `model/` and `impl/` share nothing but names; here, and only here, one is translated into the
+//! other. Each level drives more of the product ([`l1`]: the engine alone) through the
+//! specification's own actions and compares after every step: the outcome, the refusal with its
+//! facts, the pins, and the whole abstract state.
+//!
+//! [`sabotage`] shows that the checks can fail: the product is broken on purpose, patch by patch, and
+//! each break must be noticed.
+//!
+//! Nothing here decides anything about the protocol: where the two sides differ, `docs/session.md`
+//! says who is wrong. And nothing is printed that was not computed in the run that prints it.
+
+pub mod environment;
+pub mod l1;
+pub mod product;
+pub mod report;
+pub mod sabotage;

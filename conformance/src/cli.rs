@@ -1,0 +1,338 @@
+//! The command line. Results go to stdout (with `--json` one object a line), everything else to
+//! stderr.
+
+use std::fs::{self, File};
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use holdfast_conformance::environment::{Environment, find_workspace};
+use holdfast_conformance::l1::{self, InstanceWalk};
+use holdfast_conformance::product::{Disagreement, Patience};
+use holdfast_conformance::report::Row;
+use holdfast_conformance::sabotage::{self, Sabotage, Scratch};
+use holdfast_model::checking::action_text;
+use holdfast_model::session::Session;
+use serde::Serialize;
+
+/// Disagreements of one instance that are told, each with its trace.
+const KEPT: usize = 10;
+
+const GOOD: u8 = 0;
+const FINDING: u8 = 1;
+const USAGE: u8 = 2;
+const ENVIRONMENT: u8 = 3;
+
+/// Holds Holdfast's implementation against its specification, in both directions.
+///
+/// Exit codes: 0 good, 1 a finding (the two differ, a sabotage survived), 2 usage, 3 environment.
+#[derive(Parser)]
+#[command(name = "holdfast-conformance", version, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Walks specification and implementation together and reports the coverage of each level.
+    Report(Report),
+    /// Breaks the product on purpose, patch by patch, in a scratch copy of the workspace; what each
+    /// patch says must fall has to fall.
+    Sabotage(SabotageArgs),
+    /// Works on recorded traces.
+    Trace {
+        #[command(subcommand)]
+        command: Trace,
+    },
+}
+
+#[derive(Args)]
+struct Report {
+    /// One JSON object a line and level.
+    #[arg(long)]
+    json: bool,
+    /// Only these levels; all of them unless given.
+    #[arg(long, value_enum)]
+    level: Vec<Level>,
+    /// Also the instances that are kept for long runs.
+    #[arg(long)]
+    full: bool,
+    /// Only these instances.
+    #[arg(long, value_name = "NAME")]
+    instance: Vec<String>,
+    /// Stop an instance at its first disagreement.
+    #[arg(long)]
+    fail_fast: bool,
+    /// Where the traces of disagreements are written.
+    #[arg(long, value_name = "DIR", default_value = "target/conformance")]
+    traces: PathBuf,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Level {
+    /// The engine, by the exhaustive product with the session specification.
+    L1,
+}
+
+#[derive(Args)]
+struct SabotageArgs {
+    /// Catalogue ids (`F60`) or whole names; all of them unless given.
+    id: Vec<String>,
+    /// One JSON object a line and patch.
+    #[arg(long)]
+    json: bool,
+    /// Only see whether the patches still fit the sources; builds nothing.
+    #[arg(long)]
+    apply_only: bool,
+    /// The root of the workspace; found from the current directory unless given.
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// The scratch copy with its own target directory; `target/sabotage` unless given.
+    #[arg(long, value_name = "DIR")]
+    scratch: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Trace {
+    /// Replays a trace of the specification on the specification and on the implementation, and
+    /// compares after every step.
+    Check {
+        /// A JSON-lines file, as the specification or a disagreement wrote it.
+        file: PathBuf,
+    },
+}
+
+/// Runs what the arguments ask for.
+pub(crate) fn run() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Report(report) => run_report(&report),
+        Command::Sabotage(arguments) => run_sabotages(&arguments),
+        Command::Trace {
+            command: Trace::Check { file },
+        } => check_trace(&file),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("holdfast-conformance: {error}");
+        ENVIRONMENT
+    }))
+}
+
+fn run_sabotages(arguments: &SabotageArgs) -> Result<u8, Environment> {
+    let workspace = match &arguments.workspace {
+        Some(directory) => directory.clone(),
+        None => {
+            let here = std::env::current_dir()
+                .map_err(|e| Environment::io("look at", Path::new("."), e))?;
+            find_workspace(&here)?
+        }
+    };
+    let all = Sabotage::read_all(&workspace)?;
+    if let Some(stranger) = arguments
+        .id
+        .iter()
+        .find(|id| !all.iter().any(|s| s.is_called(id)))
+    {
+        eprintln!("holdfast-conformance: no sabotage is called {stranger:?}; there are:");
+        all.iter().for_each(|s| eprintln!("  {}", s.name));
+        return Ok(USAGE);
+    }
+    let chosen: Vec<Sabotage> = all
+        .into_iter()
+        .filter(|s| arguments.id.is_empty() || arguments.id.iter().any(|id| s.is_called(id)))
+        .collect();
+    let root = arguments
+        .scratch
+        .clone()
+        .unwrap_or_else(|| Scratch::default_root(&workspace));
+    let scratch = Scratch::open(&workspace, &root)?;
+    if arguments.apply_only {
+        return see_whether_they_apply(&scratch, &chosen);
+    }
+    eprintln!("the unbroken product first ({})", scratch.tree().display());
+    sabotage::prove_baseline(&scratch, &chosen)?;
+    let mut survivors = 0;
+    for each in &chosen {
+        let row = sabotage::run(&scratch, each)?;
+        survivors += usize::from(!row.caught);
+        print_sabotage(&row, arguments.json);
+    }
+    eprintln!("{} of {} caught", chosen.len() - survivors, chosen.len());
+    Ok(if survivors == 0 && !chosen.is_empty() {
+        GOOD
+    } else {
+        FINDING
+    })
+}
+
+fn see_whether_they_apply(scratch: &Scratch, chosen: &[Sabotage]) -> Result<u8, Environment> {
+    let mut misfits = 0;
+    for each in chosen {
+        match scratch.apply(each, true)? {
+            sabotage::Applied::Yes => println!("{:<44} applies", each.name),
+            sabotage::Applied::No(said) => {
+                misfits += 1;
+                println!("{:<44} DOES NOT APPLY: {said}", each.name);
+            }
+        }
+    }
+    Ok(if misfits == 0 { GOOD } else { FINDING })
+}
+
+fn print_sabotage(row: &sabotage::Row, json: bool) {
+    if json {
+        print_json(row);
+    } else {
+        let verdict = if row.caught { "caught" } else { "NOT CAUGHT" };
+        println!(
+            "{:<44} {verdict:<10} by {:<40} {:>6.1} s",
+            row.name, row.caught_by, row.seconds
+        );
+    }
+    if !row.caught {
+        eprintln!("{}: {:?}\n{}", row.name, row.outcome, row.said);
+    }
+}
+
+fn print_json(row: &impl Serialize) {
+    // Rows are plain structs of numbers and strings.
+    println!("{}", serde_json::to_string(row).expect("a row is JSON"));
+}
+
+fn run_report(report: &Report) -> Result<u8, Environment> {
+    let all = l1::instances(true);
+    if let Some(stranger) = report
+        .instance
+        .iter()
+        .find(|name| !all.contains(&name.as_str()))
+    {
+        eprintln!("holdfast-conformance: no instance is called {stranger:?}; there are: {all:?}");
+        return Ok(USAGE);
+    }
+    let mut good = true;
+    for level in Level::value_variants() {
+        if report.level.is_empty() || report.level.contains(level) {
+            match level {
+                Level::L1 => good &= report_l1(report)?,
+            }
+        }
+    }
+    Ok(if good { GOOD } else { FINDING })
+}
+
+fn report_l1(report: &Report) -> Result<bool, Environment> {
+    let instances: Vec<&'static str> = l1::instances(true)
+        .into_iter()
+        .filter(|name| match report.instance.as_slice() {
+            [] => report.full || l1::instances(false).contains(name),
+            chosen => chosen.iter().any(|wanted| wanted == name),
+        })
+        .collect();
+    let patience = Patience {
+        kept: KEPT,
+        fail_fast: report.fail_fast,
+    };
+    let (row, walks) = l1::report(&instances, patience, l1::Lens::default());
+    for InstanceWalk { instance, walk } in &walks {
+        eprintln!(
+            "{instance:<16} {:>9} states {:>10} edges {:>11} refusals {:>7.2} s",
+            walk.states, walk.edges_total, walk.disabled_total, walk.seconds
+        );
+        for (number, disagreement) in walk.kept.iter().enumerate() {
+            let path = report.traces.join(format!("l1-{instance}-{number}.jsonl"));
+            write_trace(&path, &disagreement.trace.to_lines())?;
+            explain(disagreement, &path);
+        }
+    }
+    print_row(&row, report.json);
+    Ok(row.is_green())
+}
+
+fn print_row(row: &Row, json: bool) {
+    if json {
+        return print_json(row);
+    }
+    println!(
+        "{}: {} of {} edges, {} of {} refusals, {} disagreements, {} hidden states, {} states of \
+         {} instances in {:.1} s: {}",
+        row.level,
+        row.edges_covered,
+        row.edges_total,
+        row.disabled_checked,
+        row.disabled_total,
+        row.disagreements,
+        row.hidden_states,
+        row.states,
+        row.instances.len(),
+        row.seconds,
+        if row.is_green() {
+            "conforms"
+        } else {
+            "DIFFERS"
+        }
+    );
+}
+
+fn write_trace(path: &Path, lines: &str) -> Result<(), Environment> {
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory).map_err(|e| Environment::io("create", directory, e))?;
+    }
+    fs::write(path, lines).map_err(|e| Environment::io("write", path, e))
+}
+
+fn explain(disagreement: &Disagreement<Session>, path: &Path) {
+    let Disagreement {
+        difference,
+        before,
+        system,
+        trace,
+    } = disagreement;
+    let action = trace
+        .steps
+        .last()
+        .map_or("the beginning".to_owned(), |s| action_text(&s.action));
+    eprintln!("\nDISAGREEMENT at {action}: {}", difference.what);
+    eprintln!("  specification says   {}", difference.specification);
+    eprintln!("  implementation says  {}", difference.implementation);
+    eprintln!("  before, specified    {before}");
+    eprintln!("  before, implemented  {system}");
+    eprintln!(
+        "  replay with          holdfast-conformance trace check {}",
+        path.display()
+    );
+}
+
+fn check_trace(path: &Path) -> Result<u8, Environment> {
+    let file = File::open(path).map_err(|e| Environment::io("open", path, e))?;
+    let replay = match l1::trace::check(
+        &mut BufReader::new(file),
+        l1::trace::read,
+        l1::Lens::default(),
+    ) {
+        Ok(replay) => replay,
+        Err(error) => {
+            eprintln!("holdfast-conformance: {}: {error}", path.display());
+            return Ok(USAGE);
+        }
+    };
+    let followed = &replay.followed;
+    if let Some(disagreement) = &followed.disagreement {
+        explain(disagreement, path);
+    }
+    if let (true, Some(step)) = (replay.header.rules != "holdfast", followed.departs) {
+        println!(
+            "line {}: {} leaves the protocol here",
+            step + 2,
+            replay.header.rules
+        );
+    }
+    println!("{} of {} calls agree", followed.steps, replay.lines);
+    match replay.finding() {
+        None => Ok(GOOD),
+        Some(finding) => {
+            println!("{}: {finding}", path.display());
+            Ok(FINDING)
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! Makes a call of the specification on the engine, and keeps what it returned.
+
+use holdfast_engine::{
+    AssignOutcome, Assignment, BudgetCheck, Effects, HandshakeOutcome, IntentOutcome, PinOutcome,
+    Refusal, Registry, SenderAuthority,
+};
+use holdfast_model::session::{Action, Inputs, Session as Spec, State};
+use holdfast_types::{EndpointVersion, RetainedHistory};
+
+use super::answer::Told;
+use super::translate::{self, Names, lsn, tick};
+
+/// Why there is no outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unmade {
+    /// The engine refused.
+    Refused(Refusal),
+    /// The product's types cannot say what the specification says.
+    Unsayable(String),
+}
+
+impl From<Refusal> for Unmade {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Makes the call that `action` is in the state `before`; effects go to `out`. Moves of the
+/// surroundings are not told to the engine.
+///
+/// # Errors
+/// [`Unmade`], and then there is no answer to compare.
+pub fn make(
+    spec: &Spec,
+    names: &Names,
+    before: &State,
+    action: Action,
+    registry: &mut Registry,
+    out: &mut Effects,
+) -> Result<Told, Unmade> {
+    let now = tick(before.now);
+    let mut answer = Told::default();
+    match action {
+        Action::Assign {
+            volume,
+            epoch,
+            revision,
+            replicas,
+        } => {
+            let mut named = Vec::new();
+            for slot in spec.slots_of(volume) {
+                if let Some(said) = replicas[slot] {
+                    let said = translate::named(said).map_err(|what| unsayable(&what))?;
+                    named.push((names.replica(spec.place(slot).1), said));
+                }
+            }
+            let (epoch, revision) = (translate::epoch(epoch), translate::revision(revision));
+            let assignment = Assignment::new(translate::volume(volume), epoch, revision, named)
+                .map_err(|invalid| unsayable(&invalid))?;
+            keep_outcomes(registry.assign(now, assignment, out)?, &mut answer);
+        }
+        Action::Fence { volume, epoch } => {
+            registry.fence(translate::volume(volume), translate::epoch(epoch), out)?;
+        }
+        Action::Stop { volume, epoch } => {
+            registry.stop(translate::volume(volume), translate::epoch(epoch), out)?;
+        }
+        Action::Attach {
+            volume,
+            replica,
+            epoch,
+            endpoint_version,
+            kind,
+        } => {
+            let authority = authority(names, volume, replica, epoch, endpoint_version);
+            answer
+                .tokens
+                .push(registry.attach(now, &authority, translate::kind(kind), out)?);
+        }
+        Action::Supersede {
+            volume,
+            replica,
+            epoch,
+            endpoint_version,
+            kind,
+        } => {
+            let authority = authority(names, volume, replica, epoch, endpoint_version);
+            answer
+                .tokens
+                .push(registry.supersede(now, &authority, translate::kind(kind), out)?);
+        }
+        Action::Tick
+        | Action::Append { .. }
+        | Action::Commit { .. }
+        | Action::WriteBack { .. }
+        | Action::Reclaim { .. } => {}
+        Action::Connect { .. }
+        | Action::Hello { .. }
+        | Action::Handshake { .. }
+        | Action::Pinned { .. }
+        | Action::PinFailed { .. }
+        | Action::PinLost { .. }
+        | Action::Truncated { .. }
+        | Action::TruncationRefused { .. }
+        | Action::Progress { .. }
+        | Action::Complete { .. }
+        | Action::Acknowledged { .. }
+        | Action::SelectSource { .. }
+        | Action::BeginTransfer { .. }
+        | Action::TransferProgress { .. }
+        | Action::BaseInstalled { .. }
+        | Action::CheckBudget { .. }
+        | Action::Fail { .. } => {
+            on_session(spec, names, before, action, registry, out, &mut answer)?
+        }
+    }
+    Ok(answer)
+}
+
+fn authority(
+    names: &Names,
+    volume: u8,
+    replica: u8,
+    epoch: u8,
+    endpoint_version: u8,
+) -> SenderAuthority {
+    SenderAuthority {
+        volume: translate::volume(volume),
+        replica: names.replica(replica),
+        epoch: translate::epoch(epoch),
+        endpoint_version: EndpointVersion(endpoint_version.into()),
+    }
+}
+
+fn keep_outcomes(outcome: AssignOutcome, answer: &mut Told) {
+    match outcome {
+        AssignOutcome::Unchanged => answer.unchanged = true,
+        AssignOutcome::Applied(outcomes) => {
+            for (replica, outcome) in outcomes {
+                match outcome {
+                    IntentOutcome::Attached(token) => answer.tokens.push(token),
+                    IntentOutcome::SessionPresent { session: _ } => {}
+                    IntentOutcome::RebuildRequired { reason: _ } => {
+                        answer.rebuild_required[1].push(replica);
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn on_session(
+    spec: &Spec,
+    names: &Names,
+    before: &State,
+    action: Action,
+    registry: &mut Registry,
+    out: &mut Effects,
+    answer: &mut Told,
+) -> Result<(), Unmade> {
+    let Some(token) = action.token() else {
+        return Ok(());
+    };
+    let token = &names.token(token);
+    let now = tick(before.now);
+    // What a caller reads for its call, beside what it chooses.
+    let inputs = || spec.inputs(before, action);
+    match action {
+        Action::Connect { .. } => registry.connect(token, now, out)?,
+        Action::Hello { .. } => registry.hello(token, now, out)?,
+        Action::Handshake { .. } => {
+            let inputs = inputs();
+            let facts = inputs.facts.as_ref().map(translate::facts).transpose();
+            let facts = facts.map_err(|error| unsayable(&error))?;
+            let history = history(&inputs)?;
+            match registry.handshake(token, now, facts.as_ref(), &history, out)? {
+                HandshakeOutcome::CatchUp(plan) => {
+                    let bound = plan.bound();
+                    answer.classified[1] = Some(bound.proof.verdict());
+                    answer.plan = Some((bound.token.clone(), bound.gap.from, bound.gap.target));
+                }
+                HandshakeOutcome::SelectSource => {}
+                HandshakeOutcome::Escalated { reason: _, proof } => {
+                    answer.classified[1] = Some(proof.verdict());
+                }
+            }
+        }
+        Action::Pinned { slot, .. } => {
+            let retained_from = inputs().retained_from.map(lsn);
+            match registry.pinned(token, now, translate::slot(slot), retained_from, out)? {
+                PinOutcome::Held | PinOutcome::Escalated => {}
+            }
+        }
+        Action::PinFailed { slot, .. } => {
+            registry.pin_failed(token, translate::slot(slot), out)?;
+        }
+        Action::PinLost { slot, .. } => registry.pin_lost(token, translate::slot(slot), out)?,
+        Action::Truncated { to, .. } => registry.truncated(token, now, lsn(to), out)?,
+        Action::TruncationRefused { .. } => registry.truncation_refused(token, out)?,
+        Action::Progress { durable, .. } => registry.progress(token, now, lsn(durable), out)?,
+        Action::Complete { .. } => answer.position = Some(registry.complete(token, out)?),
+        Action::Acknowledged { durable, .. } => {
+            registry.acknowledged(token, lsn(durable), lsn(inputs().head), out)?;
+        }
+        Action::SelectSource { .. } => {
+            let history = history(&inputs())?;
+            let plan = registry.select_source(token, now, &history, out)?;
+            let decision = plan.bound().decision;
+            answer.plan = Some((
+                plan.bound().token.clone(),
+                decision.base_lsn,
+                decision.target,
+            ));
+        }
+        Action::BeginTransfer { chunks_total, .. } => {
+            registry.begin_transfer(token, now, chunks_total.into(), out)?;
+        }
+        Action::TransferProgress { chunks_done, .. } => {
+            registry.transfer_progress(token, now, chunks_done.into(), out)?;
+        }
+        Action::BaseInstalled {
+            base_lsn,
+            extent_bound,
+            ..
+        } => {
+            let goal =
+                registry.base_installed(token, now, lsn(base_lsn), lsn(extent_bound), out)?;
+            answer.position = Some(goal);
+        }
+        Action::CheckBudget { pinned_bytes, .. } => {
+            match registry.check_budget(token, now, pinned_bytes.into(), out)? {
+                BudgetCheck::WithinBudget => answer.within_budget = true,
+                BudgetCheck::Ended(_) => {}
+            }
+        }
+        Action::Fail { cause, .. } => {
+            let fault = translate::reported_fault(cause).map_err(|what| unsayable(&what))?;
+            registry.fail(token, fault, out)?;
+        }
+        Action::Assign { .. }
+        | Action::Fence { .. }
+        | Action::Stop { .. }
+        | Action::Attach { .. }
+        | Action::Supersede { .. }
+        | Action::Tick
+        | Action::Append { .. }
+        | Action::Commit { .. }
+        | Action::WriteBack { .. }
+        | Action::Reclaim { .. } => {}
+    }
+    Ok(())
+}
+
+/// The primary's own history, which the calls that need it are given.
+fn history(inputs: &Inputs) -> Result<RetainedHistory, Unmade> {
+    let told = inputs
+        .history
+        .as_ref()
+        .ok_or_else(|| unsayable(&"a decision without a history"))?;
+    translate::history(told).map_err(|error| unsayable(&error))
+}
+
+fn unsayable(what: &impl ToString) -> Unmade {
+    Unmade::Unsayable(what.to_string())
+}
