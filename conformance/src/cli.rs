@@ -12,7 +12,7 @@ use holdfast_conformance::l1::{self, InstanceWalk};
 use holdfast_conformance::product::{Disagreement, Patience};
 use holdfast_conformance::report::Row;
 use holdfast_conformance::sabotage::{self, Sabotage, Scratch};
-use holdfast_model::checking::action_text;
+use holdfast_model::checking::{Spec as _, action_text};
 use holdfast_model::session::Session;
 use serde::Serialize;
 
@@ -56,7 +56,7 @@ struct Report {
     /// Only these levels; all of them unless given.
     #[arg(long, value_enum)]
     level: Vec<Level>,
-    /// Also the instances that are kept for long runs.
+    /// The instances with all their sessions, for long runs.
     #[arg(long)]
     full: bool,
     /// Only these instances.
@@ -86,6 +86,9 @@ struct SabotageArgs {
     /// Only see whether the patches still fit the sources; builds nothing.
     #[arg(long)]
     apply_only: bool,
+    /// Do not first see the checks pass on the unbroken product (they were seen to).
+    #[arg(long)]
+    skip_baseline: bool,
     /// The root of the workspace; found from the current directory unless given.
     #[arg(long, value_name = "DIR")]
     workspace: Option<PathBuf>,
@@ -150,8 +153,10 @@ fn run_sabotages(arguments: &SabotageArgs) -> Result<u8, Environment> {
     if arguments.apply_only {
         return see_whether_they_apply(&scratch, &chosen);
     }
-    eprintln!("the unbroken product first ({})", scratch.tree().display());
-    sabotage::prove_baseline(&scratch, &chosen)?;
+    if !arguments.skip_baseline {
+        eprintln!("the unbroken product first ({})", scratch.tree().display());
+        sabotage::prove_baseline(&scratch, &chosen)?;
+    }
     let mut survivors = 0;
     for each in &chosen {
         let row = sabotage::run(&scratch, each)?;
@@ -201,13 +206,12 @@ fn print_json(row: &impl Serialize) {
 }
 
 fn run_report(report: &Report) -> Result<u8, Environment> {
-    let all = l1::instances(true);
-    if let Some(stranger) = report
-        .instance
-        .iter()
-        .find(|name| !all.contains(&name.as_str()))
-    {
-        eprintln!("holdfast-conformance: no instance is called {stranger:?}; there are: {all:?}");
+    let all = specs(report.full);
+    let unknown = |name: &&String| !all.iter().any(|spec| spec.instance().name == **name);
+    if let Some(stranger) = report.instance.iter().find(unknown) {
+        eprintln!("holdfast-conformance: no instance is called {stranger:?}; there are:");
+        all.iter()
+            .for_each(|s| eprintln!("  {:<12} {}", s.instance().name, s.instance().purpose));
         return Ok(USAGE);
     }
     let mut good = true;
@@ -221,19 +225,24 @@ fn run_report(report: &Report) -> Result<u8, Environment> {
     Ok(if good { GOOD } else { FINDING })
 }
 
+/// The instances of a report, with all their sessions or with those of every build.
+fn specs(full: bool) -> Vec<Session> {
+    if full {
+        l1::long_run()
+    } else {
+        l1::every_build()
+    }
+}
+
 fn report_l1(report: &Report) -> Result<bool, Environment> {
-    let instances: Vec<&'static str> = l1::instances(true)
-        .into_iter()
-        .filter(|name| match report.instance.as_slice() {
-            [] => report.full || l1::instances(false).contains(name),
-            chosen => chosen.iter().any(|wanted| wanted == name),
-        })
-        .collect();
+    let mut specs = specs(report.full);
+    let chosen = &report.instance;
+    specs.retain(|spec| chosen.is_empty() || chosen.iter().any(|c| c == spec.instance().name));
     let patience = Patience {
         kept: KEPT,
         fail_fast: report.fail_fast,
     };
-    let (row, walks) = l1::report(&instances, patience, l1::Lens::default());
+    let (row, walks) = l1::report(&specs, patience, l1::Lens::default());
     for InstanceWalk { instance, walk } in &walks {
         eprintln!(
             "{instance:<16} {:>9} states {:>10} edges {:>11} refusals {:>7.2} s",

@@ -21,7 +21,7 @@ const PATIENT: Patience = Patience {
 
 #[test]
 fn the_engine_is_the_session_specification() {
-    let (row, walks) = l1::report(&l1::instances(false), PATIENT, Lens::default());
+    let (row, walks) = l1::report(&l1::every_build(), PATIENT, Lens::default());
     let first = walks.iter().find_map(|each| each.walk.kept.first());
     assert!(row.is_green(), "{row:?}\n{first:#?}");
     assert!(
@@ -37,7 +37,7 @@ fn the_engine_is_the_session_specification() {
 
 #[test]
 fn the_product_has_every_state_and_edge_that_the_specification_has() {
-    let spec = Spec::at("forged").unwrap();
+    let spec = l1::narrowed("forged").unwrap();
     let graph = explore(&spec, &[], Bounds::default()).unwrap();
     let walk = walk(
         &EngineRig::new(spec, Lens::default()),
@@ -55,7 +55,7 @@ fn assert_red(name: &str, lens: Lens) {
         kept: 1,
         fail_fast: true,
     };
-    let (row, _) = l1::report(&["budget"], patience, lens);
+    let (row, _) = l1::report(&[l1::narrowed("budget").unwrap()], patience, lens);
     assert!(!row.is_green(), "{name} was not seen: {row:?}");
 }
 
@@ -324,7 +324,7 @@ fn a_corrupted_trace_reader_turns_the_result_red() {
 #[test]
 fn the_trace_of_a_disagreement_leads_back_to_it() {
     let lens = corrupted!(|v| senders(&mut v).for_each(|sender| sender.acknowledged = None));
-    let (_, walks) = l1::report(&["budget"], PATIENT, lens);
+    let (_, walks) = l1::report(&[l1::narrowed("budget").unwrap()], PATIENT, lens);
     let disagreement = &walks[0].walk.kept[0];
     let text = disagreement.trace.to_lines();
     let replay = trace::check(&mut text.as_bytes(), trace::read, lens).unwrap();

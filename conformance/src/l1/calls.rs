@@ -12,7 +12,7 @@ use super::translate::{self, Names, lsn, tick};
 
 /// Why there is no outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Unmade {
+pub(super) enum Unmade {
     /// The engine refused.
     Refused(Refusal),
     /// The product's types cannot say what the specification says.
@@ -30,7 +30,7 @@ impl From<Refusal> for Unmade {
 ///
 /// # Errors
 /// [`Unmade`], and then there is no answer to compare.
-pub fn make(
+pub(super) fn make(
     spec: &Spec,
     names: &Names,
     before: &State,

@@ -10,12 +10,12 @@
 //! specification its counterpart, [`rig`] makes the calls. Each is small and dull on purpose; that a
 //! defect in one of them would show is itself tested, by corrupting it.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{LazyLock, Mutex};
 use std::time::Instant;
 
 use holdfast_model::checking::Spec;
-use holdfast_model::session::Session;
+use holdfast_model::session::{Bounds, Session};
 
 use crate::product::{self, Patience, Walk};
 use crate::report::Row;
@@ -33,6 +33,59 @@ pub use rig::{EngineRig, Lens};
 /// Instances walked at the same time.
 const WORKERS: usize = 2;
 
+/// How many sessions of a volume every build lets an instance issue; a long run lets it issue all
+/// that it has. One session more multiplies the states by five to ten, and shows the engine hardly
+/// a call that it has not seen.
+const SESSIONS_OF_EVERY_BUILD: &[(&str, u8)] = &[
+    ("smallest", 2),
+    ("facts", 2),
+    ("authority", 2),
+    ("forged", 3),
+    ("budget", 2),
+    ("rebuild", 3),
+    ("laggard", 2),
+    ("two-senders", 3),
+    ("two-volumes", 2),
+    ("epochs", 2),
+];
+
+static NARROWED: LazyLock<Vec<Bounds>> = LazyLock::new(|| {
+    let narrowed = SESSIONS_OF_EVERY_BUILD.iter().map(|&(name, sessions)| {
+        let wide = Session::at(name)
+            .expect("an instance of the specification")
+            .bounds;
+        Bounds {
+            sessions: wide.sessions.min(sessions),
+            ..*wide
+        }
+    });
+    narrowed.collect()
+});
+
+/// What every build walks: instances of the specification with fewer sessions. A trace of one is a
+/// trace of the instance whose name it has.
+#[must_use]
+pub fn every_build() -> Vec<Session> {
+    NARROWED.iter().map(Session::new).collect()
+}
+
+/// What a long run walks: every instance of the specification as it is.
+#[must_use]
+pub fn long_run() -> Vec<Session> {
+    Session::instances()
+        .iter()
+        .filter_map(|instance| Session::at(instance.name))
+        .collect()
+}
+
+/// One instance of [`every_build`].
+#[must_use]
+pub fn narrowed(name: &str) -> Option<Session> {
+    every_build()
+        .into_iter()
+        .find(|spec| spec.instance().name == name)
+}
+
 /// What became of one instance.
 #[derive(Clone, Debug)]
 pub struct InstanceWalk {
@@ -42,30 +95,30 @@ pub struct InstanceWalk {
     pub walk: Walk<Session>,
 }
 
-/// The instances of the specification, the long ones only with `full`.
-#[must_use]
-pub fn instances(full: bool) -> Vec<&'static str> {
-    let all = Session::instances().iter();
-    all.filter(|instance| full || instance.quick)
-        .map(|instance| instance.name)
-        .collect()
-}
-
-/// Walks the products of all `instances` with the engine, seen through `lens`.
+/// Walks the products of all `specs` with the engine, seen through `lens`.
 ///
 /// # Panics
-/// When there is no instance of such a name: take them from [`instances`].
+/// When a worker does, which is a defect of the checker.
 #[must_use]
-pub fn run(instances: &[&'static str], patience: Patience, lens: Lens) -> Vec<InstanceWalk> {
+pub fn run(specs: &[Session], patience: Patience, lens: Lens) -> Vec<InstanceWalk> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let walks = Mutex::new(Vec::new());
     let work = || {
-        while let Some(&instance) = instances.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let spec = Session::at(instance).expect("an instance of the specification");
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&spec) = specs.get(place) else {
+                return;
+            };
             let walk = product::walk(&EngineRig::new(spec, lens), patience, &stop);
             let mut done = walks.lock().expect("a worker that panics ends the run");
-            done.push(InstanceWalk { instance, walk });
+            done.push((
+                place,
+                InstanceWalk {
+                    instance: spec.instance().name,
+                    walk,
+                },
+            ));
         }
     };
     std::thread::scope(|scope| {
@@ -77,18 +130,13 @@ pub fn run(instances: &[&'static str], patience: Patience, lens: Lens) -> Vec<In
     let mut walks = walks
         .into_inner()
         .expect("a worker that panics ends the run");
-    let place = |name| instances.iter().position(|instance| *instance == name);
-    walks.sort_by_key(|each: &InstanceWalk| place(each.instance));
-    walks
+    walks.sort_by_key(|(place, _)| *place);
+    walks.into_iter().map(|(_, walk)| walk).collect()
 }
 
 /// The figures of this level, and the disagreements.
 #[must_use]
-pub fn report(
-    instances: &[&'static str],
-    patience: Patience,
-    lens: Lens,
-) -> (Row, Vec<InstanceWalk>) {
+pub fn report(specs: &[Session], patience: Patience, lens: Lens) -> (Row, Vec<InstanceWalk>) {
     let began = Instant::now();
     let blind_spots = calibrate::blind_spots(&lens).len() as u64;
     // What a blind comparer does not find proves nothing.
@@ -96,7 +144,7 @@ pub fn report(
     let walks = if hopeless {
         Vec::new()
     } else {
-        run(instances, patience, lens)
+        run(specs, patience, lens)
     };
     let sum = |figure: fn(&Walk<Session>) -> u64| walks.iter().map(|each| figure(&each.walk)).sum();
     let row = Row {
