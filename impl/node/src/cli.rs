@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::demo::{self, DemoArgs};
 use crate::runtime::{ControlClient, ControlError, ControlReply, ControlRequest, NodePlace};
 
 /// A replicated block volume whose recovery protocol is a model-checked specification.
@@ -48,6 +49,8 @@ enum Command {
     Promote(promote::PromoteArgs),
     /// Look at a store at rest: superblocks, lineage, log, and whether it is sound.
     Inspect(inspect::InspectArgs),
+    /// Run a cluster on this machine, break it in every way it survives, verify every block.
+    Demo(DemoArgs),
 }
 
 /// Which node to ask.
@@ -78,7 +81,7 @@ impl At {
 
 /// How a command ended that did not end well.
 #[derive(Debug)]
-enum Failure {
+pub(crate) enum Failure {
     /// Something was found, or refused.
     Finding(String),
     /// Arguments or configuration.
@@ -137,6 +140,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Node(args) => node::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Demo(args) => demo::run(&args),
         Command::Volume(command) => on_runtime(volume::run(command)),
         Command::Status(args) => on_runtime(status::run(args)),
         Command::Events(args) => on_runtime(status::run_events(args)),

@@ -19,6 +19,7 @@ pub mod cli;
 pub mod commit;
 pub mod config;
 pub mod controller;
+mod demo;
 pub mod nbd;
 pub mod rebuild;
 pub mod replication;

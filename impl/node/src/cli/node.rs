@@ -17,6 +17,9 @@ pub(super) struct NodeArgs {
     /// Only check the configuration, and print what would be in force.
     #[arg(long)]
     check_config: bool,
+    /// Stop when standard input ends: whoever holds its other end is gone.
+    #[arg(long, hide = true)]
+    until_stdin_ends: bool,
 }
 
 pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
@@ -31,10 +34,10 @@ pub(super) fn run(args: &NodeArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::Environment(format!("no runtime: {error}")))?
-        .block_on(serve(loaded.config))
+        .block_on(serve(loaded.config, args.until_stdin_ends))
 }
 
-async fn serve(config: Config) -> Result<(), Failure> {
+async fn serve(config: Config, until_stdin_ends: bool) -> Result<(), Failure> {
     let environment = |error: std::io::Error| Failure::Environment(error.to_string());
     let mut terminate = signal(SignalKind::terminate()).map_err(environment)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(environment)?;
@@ -45,7 +48,19 @@ async fn serve(config: Config) -> Result<(), Failure> {
         _ = terminate.recv() => tracing::info!("told to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
         () = node.asked_to_stop() => tracing::info!("asked to stop"),
+        () = stdin_ended(), if until_stdin_ends => tracing::info!("standard input ended"),
     }
     node.shutdown().await;
     Ok(())
+}
+
+/// Resolves at the end of standard input, or when it cannot be read.
+async fn stdin_ended() {
+    let (ended, end) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own: a blocking read cannot be cancelled, and must not hold up the exit.
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink());
+        drop(ended);
+    });
+    let _ = end.await;
 }
