@@ -7,6 +7,7 @@
 //! - [`checking`] is the checker: exact graphs, a second opinion by stateright, mutations, traces.
 //!   It knows of no protocol.
 //! - [`session`] is the recovery session: one primary's engine, every call, every stale token.
+//! - [`cluster`] is the whole: copies, authority, client, across crashes, failovers and rebuilds.
 //! - [`storage`] is one node's storage: log ring, superblocks, extent and snapshots, under any crash.
 //!
 //! It depends on nothing of the implementation, and the implementation on nothing of it. What
@@ -21,5 +22,6 @@
 //! ```
 
 pub mod checking;
+pub mod cluster;
 pub mod session;
 pub mod storage;

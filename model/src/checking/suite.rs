@@ -99,6 +99,7 @@ impl From<TraceError> for SuiteError {
 pub fn suites() -> Vec<Box<dyn Suite>> {
     vec![
         Box::new(Of::<crate::session::Session>(PhantomData)),
+        Box::new(Of::<crate::cluster::Cluster>(PhantomData)),
         Box::new(Of::<crate::storage::Storage>(PhantomData)),
     ]
 }

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::vocabulary::{Message, Mode, NodeId, Source};
 
-/// One step.
+/// One step. `primary` is the node that acts as primary, `replica` the other end of its session.
+#[allow(missing_docs, reason = "the parameters are named by their roles")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "action", rename_all = "snake_case")]
 pub enum Action {
@@ -43,7 +44,11 @@ pub enum Action {
     /// The catch-up would pin too much: it escalates.
     Escalate { primary: NodeId, replica: NodeId },
     /// A rebuild begins: source selected and pinned, the replica's image marked untrusted.
-    BeginRebuild { primary: NodeId, replica: NodeId, source: Source },
+    BeginRebuild {
+        primary: NodeId,
+        replica: NodeId,
+        source: Source,
+    },
     /// The next chunk of the base is installed.
     CopyChunk { primary: NodeId, replica: NodeId },
     /// The replica switches to the new base in one durable step.

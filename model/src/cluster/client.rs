@@ -16,7 +16,10 @@ impl Cluster {
     pub(super) fn serves(&self, s: &State, primary: NodeId) -> Guard {
         let node = s.node(primary);
         unless(node.up && node.primary, Refusal::NotPrimary)?;
-        unless(node.lease || self.is(Broken::ServeWithoutLease), Refusal::NoLease)?;
+        unless(
+            node.lease || self.is(Broken::ServeWithoutLease),
+            Refusal::NoLease,
+        )?;
         unless(self.open(s, primary), Refusal::NotOpen)
     }
 
@@ -24,7 +27,10 @@ impl Cluster {
     pub(super) fn open(&self, s: &State, primary: NodeId) -> bool {
         let node = s.node(primary);
         self.is(Broken::ServeBeforeStart)
-            || node.log.first_of(node.promised).is_some_and(|start| node.committed >= start)
+            || node
+                .log
+                .first_of(node.promised)
+                .is_some_and(|start| node.committed >= start)
     }
 
     pub(super) fn may_write(&self, s: &State, primary: NodeId) -> Guard {
@@ -38,18 +44,29 @@ impl Cluster {
         let write = s.client.issued;
         let node = s.node_mut(primary);
         node.head += 1;
-        node.log.put(node.head, Entry { epoch: node.promised, write });
+        node.log.put(
+            node.head,
+            Entry {
+                epoch: node.promised,
+                write,
+            },
+        );
     }
 
     /// The writes of the primary's own epoch that meet the rule for acknowledging writes: only
-    /// its own clients are still there to hear it.
+    /// its own clients are still there to hear it. While a set of one copy is asked for, that copy
+    /// must have them durably: nobody else would count once the change has landed.
     fn answerable(&self, s: &State, primary: NodeId) -> Writes {
         let node = s.node(primary);
         let local = self.bounds.write_ack == WriteAck::Local || self.is(Broken::AckFromOwnLog);
+        let alone = node.pending.is_some_and(|new| new.isr.count() == 1);
+        let must_be_durable = alone && !local && !self.is(Broken::AckWhileLeaving);
         let mut writes = Writes::default();
         for lsn in 1..=node.head {
             let entry = node.log.at(lsn);
-            let held = if local {
+            let held = if must_be_durable && node.durable < lsn {
+                false
+            } else if local {
                 self.enough_members(s, primary)
             } else {
                 self.acknowledged_by(s, primary, self.received_at(s, primary, lsn))
@@ -66,7 +83,10 @@ impl Cluster {
         let rules = std::iter::once(node.view).chain(node.pending);
         let enough = |count: u8| count >= self.bounds.min_in_sync && count > 0;
         self.is(Broken::IgnoreMinInSync)
-            || rules.into_iter().all(|rule| rule.mode != Mode::SyncAll || enough(rule.isr.count()))
+            || self.is(Broken::EmptySetSuffices)
+            || rules
+                .into_iter()
+                .all(|rule| rule.mode != Mode::SyncAll || enough(rule.isr.count()))
     }
 
     pub(super) fn may_answer_writes(&self, s: &State, primary: NodeId) -> Guard {
@@ -82,7 +102,10 @@ impl Cluster {
     /// or that this primary does not even have (then it vouches for what is lost).
     pub(super) fn vouched(s: &State, primary: NodeId) -> Writes {
         let node = s.node(primary);
-        let above = node.log.writes(node.head).without(node.log.writes(node.committed));
+        let above = node
+            .log
+            .writes(node.head)
+            .without(node.log.writes(node.committed));
         s.client.acked.without(above).without(s.client.excused)
     }
 
@@ -119,9 +142,8 @@ impl Cluster {
                 last[block_of(write)] = (write, lsn);
             }
         }
-        let settled = |&(write, lsn): &(u8, Lsn)| {
-            lsn <= node.committed || s.client.acked.has(write)
-        };
+        let settled =
+            |&(write, lsn): &(u8, Lsn)| lsn <= node.committed || s.client.acked.has(write);
         last.into_iter()
             .filter(settled)
             .fold(Writes::default(), |writes, (write, _)| writes.with(write))
@@ -154,34 +176,45 @@ impl Cluster {
     }
 
     /// Advances `committed` as far as the acknowledgements carry it: to the last entry of the
-    /// present epoch that enough copies hold. The first advance of an epoch opens its service.
+    /// present epoch that enough copies hold.
     pub(super) fn commit(&self, s: &mut State, primary: NodeId) {
         let node = s.node(primary);
         if !node.up || !node.primary {
             return;
         }
         let (before, epoch) = (node.committed, node.promised);
-        let own_epoch = |lsn: &Lsn| {
-            node.log.at(*lsn).epoch == epoch || self.is(Broken::CountOlderEpochs)
+        let own_epoch =
+            |lsn: &Lsn| node.log.at(*lsn).epoch == epoch || self.is(Broken::CountOlderEpochs);
+        let held = |lsn: &Lsn| self.acknowledged_by(s, primary, self.durable_at(s, primary, *lsn));
+        let floor = if self.is(Broken::CommittedMovesBack) {
+            0
+        } else {
+            before
         };
-        let held =
-            |lsn: &Lsn| self.acknowledged_by(s, primary, self.durable_at(s, primary, *lsn));
-        let floor = if self.is(Broken::CommittedMovesBack) { 0 } else { before };
-        let reached = (floor + 1..=node.head).rev().find(|lsn| own_epoch(lsn) && held(lsn));
+        let reached = (floor + 1..=node.head)
+            .rev()
+            .find(|lsn| own_epoch(lsn) && held(lsn));
         let committed = reached.unwrap_or(floor);
         if committed == before {
             return;
         }
-        let was_open = self.open(s, primary);
         s.node_mut(primary).committed = committed;
-        Self::remember(s, primary, committed);
-        if !was_open && self.open(s, primary) {
-            Self::open_service(s, primary);
+        // What a forced promotion gave up may still be committed by those who have not heard.
+        if s.past.forced == 0 || s.acting_primary() == Some(primary) {
+            Self::remember(s, primary, committed);
         }
     }
 
-    /// What is not in the log of a primary that opens service is gone for good.
-    pub(super) fn open_service(s: &mut State, primary: NodeId) {
+    /// What is not in the log of a primary that begins to serve is gone for good.
+    pub(super) fn note_opening(&self, before: &State, s: &mut State) {
+        for primary in 0..self.bounds.nodes {
+            if self.serves(s, primary).is_ok() && self.serves(before, primary).is_err() {
+                Self::open_service(s, primary);
+            }
+        }
+    }
+
+    fn open_service(s: &mut State, primary: NodeId) {
         let node = s.node(primary);
         let kept = node.log.writes(node.head);
         let issued = (1..=s.client.issued).fold(Writes::default(), Writes::with);

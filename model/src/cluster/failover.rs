@@ -21,7 +21,10 @@ impl Cluster {
 
     pub(super) fn may_renew_lease(&self, s: &State, primary: NodeId) -> Guard {
         let p = s.node(primary);
-        unless(p.up && s.acting_primary() == Some(primary), Refusal::NotPrimary)?;
+        unless(
+            p.up && s.acting_primary() == Some(primary),
+            Refusal::NotPrimary,
+        )?;
         unless(!p.lease, Refusal::NothingToDo)
     }
 
@@ -30,7 +33,10 @@ impl Cluster {
     }
 
     fn lease_over(&self, s: &State) -> Guard {
-        let held = s.nodes.iter().any(|n| n.lease && n.promised == s.record.epoch);
+        let held = s
+            .nodes
+            .iter()
+            .any(|n| n.lease && n.promised == s.record.epoch);
         let margin = self.bounds.leases && !self.is(Broken::MintUnderLease);
         unless(!held || !margin, Refusal::LeaseHeld)
     }
@@ -65,7 +71,10 @@ impl Cluster {
         let (n, record) = (s.node(node), &s.record);
         unless(record.primary == NOBODY, Refusal::Settled)?;
         unless(n.up, Refusal::Down)?;
-        unless(record.reports[usize::from(node)].is_none(), Refusal::Settled)?;
+        unless(
+            record.reports[usize::from(node)].is_none(),
+            Refusal::Settled,
+        )?;
         unless(n.promised <= record.epoch, Refusal::HigherEpoch)?;
         unless(self.counts(s, node), Refusal::NotEligible)
     }
@@ -87,7 +96,11 @@ impl Cluster {
         let report = Report {
             last: n.log.at(n.durable).epoch,
             durable: n.durable,
-            promised: if self.is(Broken::ChooseByLength) { promised } else { 0 },
+            promised: if self.is(Broken::ChooseByLength) {
+                promised
+            } else {
+                0
+            },
             whole: n.whole || counts_as_whole,
         };
         s.record.reports[usize::from(node)] = Some(report);
@@ -96,7 +109,9 @@ impl Cluster {
     /// The candidates whose reports count for a promotion.
     fn reporting(s: &State) -> Members {
         let reported = |node: &NodeId| s.record.reports[usize::from(*node)].is_some();
-        (0..NODES as NodeId).filter(reported).fold(Members::default(), Members::with)
+        (0..NODES as NodeId)
+            .filter(reported)
+            .fold(Members::default(), Members::with)
     }
 
     fn eligible(s: &State) -> Members {
@@ -126,11 +141,17 @@ impl Cluster {
         unless(record.primary == NOBODY || second, Refusal::Settled)?;
         unless(n.up && !n.primary, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
-        unless(n.promised == record.epoch && self.counts(s, node), Refusal::NotEligible)?;
+        unless(
+            n.promised == record.epoch && self.counts(s, node),
+            Refusal::NotEligible,
+        )?;
         let eligible = Self::eligible(s);
         unless(eligible.has(node), Refusal::NotEligible)?;
         let reports = eligible.count();
-        unless(reports >= Self::reports_needed(&record.members), Refusal::NotChosen)?;
+        unless(
+            reports >= Self::reports_needed(&record.members),
+            Refusal::NotChosen,
+        )?;
         let chosen = self.greatest(s, node, eligible) || self.is(Broken::PromoteLaggard);
         unless(chosen, Refusal::NotChosen)?;
         if shrink {
@@ -149,10 +170,12 @@ impl Cluster {
         let others = isr.without(s.record.last);
         let asked = if others.count() == 0 { isr } else { others };
         let silent = self.is(Broken::SilentMembersUnreported);
-        !asked.iter().all(|node| match s.record.reports[usize::from(node)] {
-            Some(report) => report.whole,
-            None => silent,
-        })
+        !asked
+            .iter()
+            .all(|node| match s.record.reports[usize::from(node)] {
+                Some(report) => report.whole,
+                None => silent,
+            })
     }
 
     pub(super) fn promote(&self, s: &mut State, node: NodeId, shrink: bool) {
@@ -189,10 +212,13 @@ impl Cluster {
             n.view.isr = Members::default();
         }
         n.head += 1;
-        n.log.put(n.head, Entry { epoch: n.promised, write: 0 });
-        if self.is(Broken::ServeBeforeStart) {
-            Self::open_service(s, node);
-        }
+        n.log.put(
+            n.head,
+            Entry {
+                epoch: n.promised,
+                write: 0,
+            },
+        );
     }
 
     pub(super) fn may_force_promote(&self, s: &State, node: NodeId) -> Guard {
@@ -201,7 +227,7 @@ impl Cluster {
         self.may_mint(s)?;
         unless(n.up, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
-        unless(s.recorded(node) && n.trusted(), Refusal::NotEligible)
+        unless(self.counts(s, node), Refusal::NotEligible)
     }
 
     /// The operator names one copy and accepts what it does not have.
@@ -210,7 +236,11 @@ impl Cluster {
         self.fence(s, node);
         if !self.is(Broken::ForcedKeepsSet) {
             let only = Members::only(node);
-            s.record.members = Membership { isr: only, voters: only, ..s.record.members };
+            s.record.members = Membership {
+                isr: only,
+                voters: only,
+                ..s.record.members
+            };
         }
         let n = *s.node(node);
         let kept = n.log.writes(n.head);

@@ -4,7 +4,7 @@ use super::Cluster;
 use super::action::{Guard, Refusal, unless};
 use super::rules::Broken;
 use super::state::{Node, State};
-use super::vocabulary::NodeId;
+use super::vocabulary::{NodeId, WriteAck};
 
 impl Cluster {
     pub(super) fn may_crash(&self, s: &State, node: NodeId) -> Guard {
@@ -41,6 +41,8 @@ impl Cluster {
         let members = s.record.members;
         let n = s.node_mut(node);
         n.up = true;
+        // Nobody asks where writes are acknowledged from the primary's log alone.
+        n.whole = self.bounds.write_ack == WriteAck::Local;
         n.committed = if n.trusted() { n.bound } else { 0 };
         if self.is(Broken::TruncateToWatermark) {
             n.log.cut(n.committed);
@@ -51,19 +53,28 @@ impl Cluster {
             n.primary = true;
             n.view = members;
             n.next_session = 1;
+            n.lease = true;
             s.record.news = false;
+            self.commit(s, node);
         }
     }
 
     pub(super) fn may_lose_store(&self, s: &State, node: NodeId) -> Guard {
         let lost = s.nodes.iter().map(|n| n.store).max().unwrap_or(0);
-        unless(node < self.bounds.nodes && lost < self.bounds.losses, Refusal::Bound)
+        unless(
+            node < self.bounds.nodes && lost < self.bounds.losses,
+            Refusal::Bound,
+        )
     }
 
     /// Disk and process are gone; an empty store of a new identity stands in their place.
     pub(super) fn lose_store(&self, s: &mut State, node: NodeId) {
         let lost = s.nodes.iter().map(|n| n.store).max().unwrap_or(0);
         let up = !self.bounds.downtime;
-        *s.node_mut(node) = Node { store: lost + 1, up, ..Node::default() };
+        *s.node_mut(node) = Node {
+            store: lost + 1,
+            up,
+            ..Node::default()
+        };
     }
 }

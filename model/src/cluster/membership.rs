@@ -15,7 +15,10 @@ impl Cluster {
     /// has no other under way.
     fn may_propose(&self, s: &State, primary: NodeId) -> Guard {
         let p = s.node(primary);
-        unless(p.up && s.acting_primary() == Some(primary), Refusal::NotPrimary)?;
+        unless(
+            p.up && s.acting_primary() == Some(primary),
+            Refusal::NotPrimary,
+        )?;
         let clear = p.pending.is_none() && s.record.request.is_none() && !s.record.news;
         unless(clear, Refusal::ChangeInFlight)
     }
@@ -44,18 +47,38 @@ impl Cluster {
             Mode::SyncQuorum => view.voters.with(replica),
             Mode::SyncAll | Mode::BestEffort => view.voters,
         };
-        let to = Membership { isr: view.isr.with(replica), voters, mode: view.mode };
+        let to = Membership {
+            isr: view.isr.with(replica),
+            voters,
+            mode: view.mode,
+        };
         let store = s.peer(primary, replica).store;
-        Self::propose(s, primary, Request { to, newcomer: Some((replica, store)) });
+        Self::propose(
+            s,
+            primary,
+            Request {
+                to,
+                newcomer: Some((replica, store)),
+            },
+        );
     }
 
     pub(super) fn may_propose_leave(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
         unless(self.bounds.leaves, Refusal::Bound)?;
         self.may_propose(s, primary)?;
         let (p, phase) = (s.node(primary), s.peer(primary, replica).phase);
-        unless(p.view.isr.has(replica) && replica != primary, Refusal::NotThatMember)?;
-        unless(phase == Phase::Away || phase == Phase::NeedsRebuild, Refusal::NotThatMember)?;
-        let to = Membership { isr: p.view.isr.without(replica), ..p.view };
+        unless(
+            p.view.isr.has(replica) && replica != primary,
+            Refusal::NotThatMember,
+        )?;
+        unless(
+            phase == Phase::Away || phase == Phase::NeedsRebuild,
+            Refusal::NotThatMember,
+        )?;
+        let to = Membership {
+            isr: p.view.isr.without(replica),
+            ..p.view
+        };
         let few = to.mode == Mode::SyncAll && to.isr.count() < self.bounds.min_in_sync;
         unless(!few || phase == Phase::NeedsRebuild, Refusal::TooFewMembers)?;
         unless(self.keeps_promises(s, primary, &to), Refusal::WouldForget)
@@ -63,7 +86,10 @@ impl Cluster {
 
     pub(super) fn propose_leave(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let view = s.node(primary).view;
-        let to = Membership { isr: view.isr.without(replica), ..view };
+        let to = Membership {
+            isr: view.isr.without(replica),
+            ..view
+        };
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
@@ -78,16 +104,28 @@ impl Cluster {
     }
 
     pub(super) fn propose_mode(&self, s: &mut State, primary: NodeId, mode: Mode) {
-        let to = Membership { mode, ..s.node(primary).view };
+        let to = Membership {
+            mode,
+            ..s.node(primary).view
+        };
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
     /// Whether everything acknowledged so far meets a new rule; where one copy alone would
-    /// remain, it is durable there.
+    /// remain, it is durable there. What was adopted from earlier epochs counts as acknowledged:
+    /// until it is committed anew, its primary cannot know better.
     fn keeps_promises(&self, s: &State, primary: NodeId, to: &Membership) -> bool {
         let p = s.node(primary);
-        let last = (1..=p.head).rev().find(|lsn| s.client.acked.has(p.log.at(*lsn).write));
-        let acked: Lsn = last.unwrap_or(0);
+        let last = (1..=p.head)
+            .rev()
+            .find(|lsn| s.client.acked.has(p.log.at(*lsn).write));
+        let start = p.log.first_of(p.promised).unwrap_or(p.head);
+        let adopted = if self.is(Broken::AdoptedNotCounted) {
+            0
+        } else {
+            start.saturating_sub(1)
+        };
+        let acked: Lsn = last.unwrap_or(0).max(adopted);
         let alone = to.isr.count() == 1 && !self.is(Broken::LeaveBeforeDurable);
         if alone && p.durable < acked {
             return false;
@@ -97,8 +135,11 @@ impl Cluster {
         if to.mode == Mode::SyncAll && subset {
             return true;
         }
-        Self::held(primary, to, self.durable_at(s, primary, p.committed))
-            && Self::held(primary, to, self.received_at(s, primary, acked))
+        Self::held(
+            primary,
+            to,
+            self.durable_at(s, primary, p.committed.max(adopted)),
+        ) && Self::held(primary, to, self.received_at(s, primary, acked))
     }
 
     pub(super) fn may_land(&self, s: &State) -> Guard {
@@ -107,12 +148,18 @@ impl Cluster {
 
     /// The compare-and-set succeeds: nothing changed the record since it was asked for.
     pub(super) fn land(&self, s: &mut State) {
-        let Some(request) = s.record.request.take() else { return };
+        let Some(request) = s.record.request.take() else {
+            return;
+        };
         s.record.members = request.to;
         s.record.news = true;
         if let Some((node, store)) = request.newcomer {
             let present = s.node(node).store;
-            let named = if self.is(Broken::JoinWithoutIdentity) { present } else { store };
+            let named = if self.is(Broken::JoinWithoutIdentity) {
+                present
+            } else {
+                store
+            };
             s.record.stores[usize::from(node)] = named;
         }
     }
@@ -128,7 +175,10 @@ impl Cluster {
 
     pub(super) fn may_read_record(&self, s: &State, primary: NodeId) -> Guard {
         let p = s.node(primary);
-        unless(p.up && s.acting_primary() == Some(primary), Refusal::NotPrimary)?;
+        unless(
+            p.up && s.acting_primary() == Some(primary),
+            Refusal::NotPrimary,
+        )?;
         unless(s.record.news, Refusal::NothingToDo)
     }
 
@@ -144,7 +194,10 @@ impl Cluster {
 
     pub(super) fn may_withdraw(&self, s: &State, primary: NodeId) -> Guard {
         let p = s.node(primary);
-        unless(p.up && s.acting_primary() == Some(primary), Refusal::NotPrimary)?;
+        unless(
+            p.up && s.acting_primary() == Some(primary),
+            Refusal::NotPrimary,
+        )?;
         unless(p.pending.is_some() && !s.record.news, Refusal::NothingToDo)
     }
 
@@ -156,7 +209,10 @@ impl Cluster {
     }
 
     pub(super) fn may_forget_request(&self, s: &State, primary: NodeId) -> Guard {
-        unless(self.is(Broken::ForgetUnknownOutcome), Refusal::ChangeInFlight)?;
+        unless(
+            self.is(Broken::ForgetUnknownOutcome),
+            Refusal::ChangeInFlight,
+        )?;
         unless(s.node(primary).pending.is_some(), Refusal::NothingToDo)
     }
 

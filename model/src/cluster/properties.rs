@@ -3,7 +3,6 @@
 
 use super::Cluster;
 use super::action::Action;
-use super::rules::Broken;
 use super::state::{State, contents};
 use super::vocabulary::{
     Log, Lsn, Members, Message, Mode, NODES, NodeId, Phase, Source, UNTRUSTED, WriteAck, Writes,
@@ -15,45 +14,175 @@ type S = State;
 /// All of them, witnesses included.
 pub(super) fn properties() -> Vec<Property<Cluster>> {
     let mut all = vec![
-        always("A1-survives", "what was flushed is in the log of every primary", a1_survives),
-        always("A1-copies", "what was flushed is durable where the mode says", a1_copies),
-        always("A2-gone-is-gone", "what was dropped never comes back, what was shown stays", a2),
-        always("A3-one-server", "at most one node serves, the primary of the record", a3_server),
-        always("A6-pinned", "what a session still has to send is retained", a6),
-        always("A7-contents", "image and log of a trusted store give the reference", a7),
-        always("C1-equal-copies", "in_sync copies are equal as far as both are committed", c1),
-        always("C2-only-committed", "no extent of a sync mode holds what was never committed", c2),
-        always("T1-one-history", "no two entries are ever committed at one position", t1),
-        always("T2-lineage", "a log that a session feeds is a prefix of its primary's", t2),
-        always("T6-pinned-base", "a rebuild copies from a trusted base, pinned, onto a marked one", t6),
-        always("T12-exact-image", "a snapshot's image stands at exactly its position", t12_image),
-        always("T13-committed-kept", "an acting primary has every committed entry", t13),
-        always("W1-received", "what was acknowledged survives the loss of its primary alone", w1),
-        always("order", "positions of a node are ordered, committed within its head", order),
+        always(
+            "A1-survives",
+            "what was flushed is in the log of every primary",
+            a1_survives,
+        ),
+        always(
+            "A1-copies",
+            "what was flushed is durable where the mode says",
+            a1_copies,
+        ),
+        always(
+            "A2-gone-is-gone",
+            "what was dropped never comes back, what was shown stays",
+            a2,
+        ),
+        always(
+            "A3-one-server",
+            "at most one node serves, the primary of the record",
+            a3_server,
+        ),
+        always(
+            "A6-pinned",
+            "what a session still has to send is retained",
+            a6,
+        ),
+        always(
+            "A7-contents",
+            "image and log of a trusted store give the reference",
+            a7,
+        ),
+        always(
+            "C1-equal-copies",
+            "in_sync copies are equal as far as both are committed",
+            c1,
+        ),
+        always(
+            "C2-only-committed",
+            "no extent of a sync mode holds what was never committed",
+            c2,
+        ),
+        always(
+            "T1-one-history",
+            "no two entries are ever committed at one position",
+            t1,
+        ),
+        always(
+            "T1-copies",
+            "what was committed is durable where the mode says",
+            t1_copies,
+        ),
+        always(
+            "T2-lineage",
+            "a log that a session feeds is a prefix of its primary's",
+            t2,
+        ),
+        always(
+            "T6-pinned-base",
+            "a rebuild copies from a trusted base, pinned, onto a marked one",
+            t6,
+        ),
+        always(
+            "T12-exact-image",
+            "a snapshot's image stands at exactly its position",
+            t12_image,
+        ),
+        always(
+            "T13-committed-kept",
+            "an acting primary has every committed entry",
+            t13,
+        ),
+        always(
+            "W1-received",
+            "what was acknowledged survives the loss of its primary alone",
+            w1,
+        ),
+        always(
+            "order",
+            "positions of a node are ordered, committed within its head",
+            order,
+        ),
     ];
     all.extend([
-        step("A3-stale-traffic", "traffic of an earlier epoch changes nothing", a3_traffic),
-        step("A8-flush", "a flush is acknowledged exactly by the rule of the record", a8_flush),
-        step("A8-write", "a write is acknowledged exactly by the rule of the record", a8_write),
+        step(
+            "A3-stale-traffic",
+            "traffic of an earlier epoch changes nothing",
+            a3_traffic,
+        ),
+        step(
+            "A8-flush",
+            "a flush is acknowledged exactly by the rule of the record",
+            a8_flush,
+        ),
+        step(
+            "A8-write",
+            "a write is acknowledged exactly by the rule of the record",
+            a8_write,
+        ),
         step("A9-eligible", "only an eligible replica is promoted", a9),
-        step("T6-barrier", "a rebuild ends by a barrier beyond target and image", t6_barrier),
-        step("T10-promise", "catch-up is promised only over retained history", t10),
-        step("T12-bound", "no effect reaches the extent before its entry is durable there", t12_bound),
+        step(
+            "A9-forced",
+            "a forced promotion leaves one eligible copy, the whole set",
+            a9_forced,
+        ),
+        step(
+            "T6-barrier",
+            "a rebuild ends by a barrier beyond target and image",
+            t6_barrier,
+        ),
+        step(
+            "T10-promise",
+            "catch-up is promised only over retained history",
+            t10,
+        ),
+        step(
+            "T12-bound",
+            "no effect reaches the extent before its entry is durable there",
+            t12_bound,
+        ),
         step("T17-split", "replay begins at the split, gap-free", t17),
-        step("committed-forward", "committed never moves back in a process and an epoch", forward),
-        step("acks-forward", "an acknowledged position never moves back in a session", acks),
+        step(
+            "W1-alone",
+            "who remains alone holds durably what was acknowledged",
+            w1_alone,
+        ),
+        step(
+            "committed-forward",
+            "committed never moves back in a process and an epoch",
+            forward,
+        ),
+        step(
+            "acks-forward",
+            "an acknowledged position never moves back in a session",
+            acks,
+        ),
     ]);
+    all.push(Property {
+        name: "A4-in-sync",
+        says: "a replica that can be reached can be brought in sync",
+        check: Check::Leads {
+            subjects: NODES,
+            from: a4_reachable,
+            to: a4_in_sync,
+        },
+    });
     all.extend([
-        seen("seen-flush", "a flush is acknowledged", |_, s| !s.client.flushed.is_empty()),
-        seen("seen-dropped", "a write is dropped by a failover", |_, s| !s.client.dropped.is_empty()),
-        seen("seen-power-loss", "a promotion reports a possible power loss", |_, s| s.past.reported),
+        seen("seen-flush", "a flush is acknowledged", |_, s| {
+            !s.client.flushed.is_empty()
+        }),
+        seen(
+            "seen-dropped",
+            "a write is dropped by a failover",
+            |_, s| !s.client.dropped.is_empty(),
+        ),
+        seen(
+            "seen-power-loss",
+            "a promotion reports a possible power loss",
+            |_, s| s.past.reported,
+        ),
         seen("seen-rebuilt", "a rebuilt replica is in sync", seen_rebuilt),
         seen("seen-truncation", "a truncation is due", |_, s| {
-            s.nodes.iter().any(|n| n.peers.iter().any(|p| p.cut.is_some()))
+            s.nodes
+                .iter()
+                .any(|n| n.peers.iter().any(|p| p.cut.is_some()))
         }),
-        seen("seen-joined", "a replica outside the first in-sync set has joined", |c, s| {
-            !c.bounds.isr.includes(s.record.members.isr)
-        }),
+        seen(
+            "seen-joined",
+            "a replica outside the first in-sync set has joined",
+            |c, s| !c.bounds.isr.includes(s.record.members.isr),
+        ),
         seen("seen-left", "a member has left", |c, s| {
             !s.record.members.isr.includes(c.bounds.isr)
         }),
@@ -66,7 +195,11 @@ fn always(
     says: &'static str,
     check: fn(&Cluster, &S) -> Verdict,
 ) -> Property<Cluster> {
-    Property { name, says, check: Check::Always(check) }
+    Property {
+        name,
+        says,
+        check: Check::Always(check),
+    }
 }
 
 fn step(
@@ -74,7 +207,11 @@ fn step(
     says: &'static str,
     check: fn(&Cluster, &Step<'_, Cluster>) -> Verdict,
 ) -> Property<Cluster> {
-    Property { name, says, check: Check::Step(check) }
+    Property {
+        name,
+        says,
+        check: Check::Step(check),
+    }
 }
 
 fn seen(
@@ -82,7 +219,11 @@ fn seen(
     says: &'static str,
     check: fn(&Cluster, &S) -> bool,
 ) -> Property<Cluster> {
-    Property { name, says, check: Check::Sometimes(check) }
+    Property {
+        name,
+        says,
+        check: Check::Sometimes(check),
+    }
 }
 
 fn all_nodes() -> impl Iterator<Item = NodeId> {
@@ -102,7 +243,8 @@ fn within(inner: Writes, outer: Writes) -> bool {
 
 /// The writes in the log of the primary of the record.
 fn held_by_primary(s: &S) -> Option<Writes> {
-    s.acting_primary().map(|p| s.node(p).log.writes(s.node(p).head))
+    s.acting_primary()
+        .map(|p| s.node(p).log.writes(s.node(p).head))
 }
 
 fn a1_survives(_: &Cluster, s: &S) -> Verdict {
@@ -121,7 +263,9 @@ fn a1_copies(_: &Cluster, s: &S) -> Verdict {
         let n = s.node(*node);
         !s.recorded(*node) || within(promised, n.log.writes(n.durable)) && n.bound != UNTRUSTED
     };
-    let holders = all_nodes().filter(holds).fold(Members::default(), Members::with);
+    let holders = all_nodes()
+        .filter(holds)
+        .fold(Members::default(), Members::with);
     Verdict::implies(!promised.is_empty(), || match members.mode {
         Mode::BestEffort => holders.has(s.record.last),
         Mode::SyncAll | Mode::SyncQuorum => Cluster::held(s.record.last, members, holders),
@@ -204,12 +348,31 @@ fn c2(c: &Cluster, s: &S) -> Verdict {
     let effects = |n: &super::state::Node| n.extent.iter().any(|write| *write != 0);
     Verdict::implies(claimed && s.nodes.iter().any(effects), || {
         let blocks = s.nodes.iter().flat_map(|n| n.extent);
-        blocks.filter(|write| *write != 0).all(|write| committed.has(write))
+        blocks
+            .filter(|write| *write != 0)
+            .all(|write| committed.has(write))
     })
 }
 
 fn t1(_: &Cluster, s: &S) -> Verdict {
     Verdict::implies(s.past.committed > 1, || !s.past.split)
+}
+
+fn t1_copies(_: &Cluster, s: &S) -> Verdict {
+    let members = &s.record.members;
+    let (log, last) = (&s.past.log, s.past.committed);
+    let holds = |node: &NodeId| {
+        let n = s.node(*node);
+        let whole = n.durable >= last && n.log.agrees(log, last) && n.bound != UNTRUSTED;
+        !s.recorded(*node) || whole
+    };
+    let holders = all_nodes()
+        .filter(holds)
+        .fold(Members::default(), Members::with);
+    Verdict::implies(last > 1, || match members.mode {
+        Mode::BestEffort => holders.has(s.record.last),
+        Mode::SyncAll | Mode::SyncQuorum => Cluster::held(s.record.last, members, holders),
+    })
 }
 
 fn t2(_: &Cluster, s: &S) -> Verdict {
@@ -218,7 +381,9 @@ fn t2(_: &Cluster, s: &S) -> Verdict {
             let peer = s.peer(p, r);
             let fed = streaming(peer.phase) && peer.cut.is_none() && s.connected(p, r);
             let (pn, rn) = (s.node(p), s.node(r));
-            Verdict::implies(fed, || rn.head <= pn.head && pn.log.agrees(&rn.log, rn.head))
+            Verdict::implies(fed, || {
+                rn.head <= pn.head && pn.log.agrees(&rn.log, rn.head)
+            })
         })
         .fold(Verdict::Vacuous, Verdict::and)
 }
@@ -241,7 +406,9 @@ fn t12_image(_: &Cluster, s: &S) -> Verdict {
         .map(|(p, r)| {
             let peer = s.peer(p, r);
             let snapshot = peer.phase == Phase::Copying && peer.source == Source::Snapshot;
-            Verdict::implies(snapshot, || peer.image == contents(&s.node(p).log, peer.split))
+            Verdict::implies(snapshot, || {
+                peer.image == contents(&s.node(p).log, peer.split)
+            })
         })
         .fold(Verdict::Vacuous, Verdict::and)
 }
@@ -285,7 +452,9 @@ fn met(c: &Cluster, s: &S, primary: NodeId, lsn: Lsn, has: fn(&S, NodeId) -> Lsn
         let same = has(s, *node) >= lsn && s.node(*node).log.agrees(log, lsn);
         same || !s.recorded(*node)
     };
-    let holders = all_nodes().filter(holds).fold(Members::default(), Members::with);
+    let holders = all_nodes()
+        .filter(holds)
+        .fold(Members::default(), Members::with);
     let rule = s.record.members;
     let enough = rule.mode != Mode::SyncAll || rule.isr.count() >= c.bounds.min_in_sync;
     enough && Cluster::held(primary, &rule, holders)
@@ -294,12 +463,18 @@ fn met(c: &Cluster, s: &S, primary: NodeId, lsn: Lsn, has: fn(&S, NodeId) -> Lsn
 /// The last position in the primary's log of a write in a set.
 fn last_of(s: &S, primary: NodeId, writes: Writes) -> Option<Lsn> {
     let n = s.node(primary);
-    (1..=n.head).rev().find(|lsn| writes.has(n.log.at(*lsn).write))
+    (1..=n.head)
+        .rev()
+        .find(|lsn| writes.has(n.log.at(*lsn).write))
 }
 
 fn a8_flush(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
-    let Some(primary) = after.acting_primary() else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let Some(primary) = after.acting_primary() else {
+        return Verdict::Vacuous;
+    };
     let new = after.client.flushed.without(step.before.client.flushed);
     match last_of(after, primary, new) {
         Some(lsn) => {
@@ -311,8 +486,12 @@ fn a8_flush(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
 }
 
 fn a8_write(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
-    let Some(primary) = after.acting_primary() else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let Some(primary) = after.acting_primary() else {
+        return Verdict::Vacuous;
+    };
     let new = after.client.acked.without(step.before.client.acked);
     let members = step.before.record.members;
     if c.bounds.write_ack == WriteAck::Local {
@@ -332,7 +511,9 @@ fn a8_write(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
                 let has = received(after, *node);
                 has == Lsn::MAX || has >= lsn && after.node(*node).log.agrees(log, lsn)
             };
-            let holders = all_nodes().filter(holds).fold(Members::default(), Members::with);
+            let holders = all_nodes()
+                .filter(holds)
+                .fold(Members::default(), Members::with);
             let enough = rule.mode != Mode::SyncAll || rule.isr.count() >= c.bounds.min_in_sync;
             enough && Cluster::held(primary, &rule, holders)
         }),
@@ -341,7 +522,9 @@ fn a8_write(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
 }
 
 fn a9(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Action::Promote { node, .. } = step.action else { return Verdict::Vacuous };
+    let Action::Promote { node, .. } = step.action else {
+        return Verdict::Vacuous;
+    };
     let (s, n) = (step.before, step.before.node(node));
     let members = &s.record.members;
     let due = match members.mode {
@@ -353,8 +536,35 @@ fn a9(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
     Verdict::implies(true, || due && whole && s.recorded(node) && n.trusted())
 }
 
+fn a9_forced(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
+    let (Action::ForcePromote { node }, Ok(after)) = (step.action, step.after) else {
+        return Verdict::Vacuous;
+    };
+    let (n, only) = (step.before.node(node), Members::only(node));
+    let members = &after.record.members;
+    let alone = members.isr == only && members.voters == only;
+    Verdict::implies(true, || alone && n.trusted() && after.recorded(node))
+}
+
+fn w1_alone(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
+    let (Action::Land, Ok(after)) = (step.action, step.after) else {
+        return Verdict::Vacuous;
+    };
+    let (was, is) = (step.before.record.members.isr, after.record.members.isr);
+    let alone = is.count() == 1 && was.count() > 1 && c.bounds.write_ack == WriteAck::Received;
+    let promised = after.client.acked.without(after.client.excused);
+    Verdict::implies(alone && !promised.is_empty(), || {
+        is.iter().all(|node| {
+            let n = after.node(node);
+            !after.recorded(node) || within(promised, n.log.writes(n.durable))
+        })
+    })
+}
+
 fn t6_barrier(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     pairs(after)
         .map(|(p, r)| {
             let (was, is) = (step.before.peer(p, r), after.peer(p, r));
@@ -362,7 +572,9 @@ fn t6_barrier(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
             let node = after.node(r);
             // What a late acknowledgement proves was true when it was sent.
             let cut_off = !after.connected(p, r);
-            Verdict::implies(done && !cut_off, || node.durable >= was.target && node.trusted())
+            Verdict::implies(done && !cut_off, || {
+                node.durable >= was.target && node.trusted()
+            })
         })
         .fold(Verdict::Vacuous, Verdict::and)
 }
@@ -394,9 +606,14 @@ fn t17(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
 }
 
 fn forward(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
-    let rebuilt = matches!(step.action, Action::SwitchBase { .. });
-    if rebuilt || after.past.forced > 0 || c.bounds.mode == Mode::BestEffort {
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let begins_anew = matches!(
+        step.action,
+        Action::SwitchBase { .. } | Action::Crash { .. } | Action::LoseStore { .. }
+    );
+    if begins_anew || after.past.forced > 0 || c.bounds.mode == Mode::BestEffort {
         return Verdict::Vacuous;
     }
     all_nodes()
@@ -409,7 +626,9 @@ fn forward(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
 }
 
 fn acks(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
-    let Ok(after) = step.after else { return Verdict::Vacuous };
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
     pairs(after)
         .map(|(p, r)| {
             let (was, is) = (step.before.peer(p, r), after.peer(p, r));
@@ -420,18 +639,38 @@ fn acks(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
         .fold(Verdict::Vacuous, Verdict::and)
 }
 
+/// Whether an instance offers what every replica may need: a rebuild where one can become
+/// necessary, and the leaving that comes before it. (Sessions are counted where there is a wire.)
+fn a4_claimed(c: &Cluster) -> bool {
+    let b = &c.bounds;
+    let diverges = b.forced > 0 && b.write_back;
+    let never_needs_rebuild = b.losses == 0 && !b.reclaim && !diverges;
+    let may_leave = b.leaves || b.isr.count() == 1 && !b.joins;
+    let rebuilds = (b.snapshots || b.full_base) && may_leave;
+    let plain = b.wire == 0 && b.new_mode.is_none() && b.mode != Mode::SyncQuorum;
+    plain && (never_needs_rebuild || rebuilds)
+}
+
+fn a4_reachable(c: &Cluster, s: &S, replica: usize) -> bool {
+    let replica = replica as NodeId;
+    let reachable = |p: NodeId| {
+        let (p, r) = (s.node(p), s.node(replica));
+        r.up && r.promised <= p.promised
+    };
+    let other = replica < c.bounds.nodes && s.record.primary != replica;
+    a4_claimed(c) && other && s.acting_primary().is_some_and(reachable)
+}
+
+fn a4_in_sync(_: &Cluster, s: &S, replica: usize) -> bool {
+    let replica = replica as NodeId;
+    s.acting_primary().is_some_and(|p| {
+        p != replica && s.peer(p, replica).phase == Phase::InSync && s.connected(p, replica)
+    })
+}
+
 fn seen_rebuilt(_: &Cluster, s: &S) -> bool {
     pairs(s).any(|(p, r)| {
         let peer = s.peer(p, r);
         peer.phase == Phase::InSync && peer.split > 0
     })
-}
-
-impl Cluster {
-    /// Whether the specification is the protocol as it stands.
-    #[must_use]
-    pub fn sound(&self) -> bool {
-        let none: Option<Broken> = None;
-        self.broken == none
-    }
 }

@@ -24,16 +24,29 @@ impl Cluster {
             Source::FullBase => self.bounds.full_base,
         };
         unless(offered, Refusal::Bound)?;
-        unless(p.primary && peer.phase == Phase::NeedsRebuild, Refusal::NoSession)?;
+        unless(
+            p.primary && peer.phase == Phase::NeedsRebuild,
+            Refusal::NoSession,
+        )?;
         unless(s.connected(primary, replica), Refusal::NoSession)?;
         let asked = p.pending.map_or(p.view.isr, |new| new.isr.and(p.view.isr));
-        unless(!asked.has(replica) || self.is(Broken::RebuildMember), Refusal::StillMember)?;
+        unless(
+            !asked.has(replica) || self.is(Broken::RebuildMember),
+            Refusal::StillMember,
+        )?;
         unless(p.trusted(), Refusal::NotEligible)?;
         let exact = p.bound == p.checkpoint || self.is(Broken::InexactSnapshot);
         unless(source == Source::FullBase || exact, Refusal::NoExactImage)?;
-        let above = p.log.writes(p.head).without(p.log.writes(p.committed));
-        let settled = s.client.acked.both(above).is_empty();
-        unless(settled || !s.node(replica).trusted(), Refusal::WouldForget)
+        // A copy that may still be worth something is overwritten only once others suffice.
+        let worthless = !s.recorded(replica) || !s.node(replica).trusted();
+        let acked = (1..=p.head)
+            .rev()
+            .find(|lsn| s.client.acked.has(p.log.at(*lsn).write));
+        let durable = self.durable_at(s, primary, acked.unwrap_or(0));
+        unless(
+            worthless || Self::held(primary, &p.view, durable),
+            Refusal::WouldForget,
+        )
     }
 
     /// Source and pins first (the log from the split on is pinned by `next`), then the durable
@@ -101,11 +114,15 @@ impl Cluster {
         unless(s.connected(primary, replica), Refusal::NoSession)?;
         unless(peer.phase == Phase::Copying, Refusal::NoSession)?;
         let complete = usize::from(peer.chunks) == BLOCKS;
-        unless(complete || self.is(Broken::SwitchBeforeCopied), Refusal::NotHeld)
+        unless(
+            complete || self.is(Broken::SwitchBeforeCopied),
+            Refusal::NotHeld,
+        )
     }
 
     /// Checkpoint, extent bound, lineage and an empty log in one durable step. The image becomes
-    /// trusted when replay passes the bound that the source had when the copy ended.
+    /// trusted when replay passes the bound that the source had when the copy ended; the session
+    /// is not over before that.
     pub(super) fn switch_base(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let p = *s.node(primary);
         let peer = s.peer_mut(primary, replica);
@@ -116,18 +133,20 @@ impl Cluster {
         if self.is(Broken::TailBeyondSplit) && split < p.head {
             split += 1;
         }
-        let source = peer.source;
+        let carried = match peer.source {
+            Source::FullBase if !self.is(Broken::BoundNotCarried) => p.bound.max(split),
+            Source::FullBase | Source::Snapshot => split,
+        };
         peer.phase = Phase::Replaying;
         peer.split = split;
         peer.next = split + 1;
+        if !self.is(Broken::CompleteBelowImage) {
+            peer.target = peer.target.max(carried);
+        }
         if !self.is(Broken::LateChunkInstalled) {
             peer.image = [0; BLOCKS];
             peer.chunks = 0;
         }
-        let carried = match source {
-            Source::FullBase if !self.is(Broken::BoundNotCarried) => p.bound.max(split),
-            Source::FullBase | Source::Snapshot => split,
-        };
         let r = s.node_mut(replica);
         r.log = p.log.prefix(split);
         r.head = split;

@@ -11,9 +11,15 @@ impl Cluster {
         let (p, r) = (s.node(primary), s.node(replica));
         unless(p.up && p.primary, Refusal::NotPrimary)?;
         unless(r.up, Refusal::Down)?;
-        unless(s.peer(primary, replica).phase == Phase::Away, Refusal::Settled)?;
+        unless(
+            s.peer(primary, replica).phase == Phase::Away,
+            Refusal::Settled,
+        )?;
         let counted = self.bounds.wire > 0;
-        unless(!counted || p.next_session <= self.bounds.sessions, Refusal::Bound)
+        unless(
+            !counted || p.next_session <= self.bounds.sessions,
+            Refusal::Bound,
+        )
     }
 
     /// Hello and facts in one exchange: the replica makes the epoch durable and syncs its log
@@ -50,7 +56,10 @@ impl Cluster {
     /// barrier.)
     fn classify(&self, s: &State, primary: NodeId, replica: NodeId) -> Peer {
         let (p, r) = (s.node(primary), s.node(replica));
-        let needs_rebuild = Peer { phase: Phase::NeedsRebuild, ..Peer::default() };
+        let needs_rebuild = Peer {
+            phase: Phase::NeedsRebuild,
+            ..Peer::default()
+        };
         if !r.trusted() || !s.recorded(replica) {
             return needs_rebuild;
         }
@@ -68,10 +77,18 @@ impl Cluster {
             return needs_rebuild;
         }
         let start = p.log.first_of(p.promised).unwrap_or(p.head);
-        let counted = if self.is(Broken::HandshakeCounts) { r.durable } else { 0 };
+        let counted = if self.is(Broken::HandshakeCounts) {
+            r.durable
+        } else {
+            0
+        };
         Peer {
             phase: Phase::CatchUp,
-            next: common + 1,
+            next: if self.is(Broken::CursorNotRewound) {
+                p.head + 1
+            } else {
+                common + 1
+            },
             target: p.committed.max(start),
             cut,
             received: counted,
@@ -82,19 +99,29 @@ impl Cluster {
 
     pub(super) fn may_truncate(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
         let peer = s.peer(primary, replica);
-        unless(s.node(primary).primary && peer.cut.is_some(), Refusal::NoSession)?;
+        unless(
+            s.node(primary).primary && peer.cut.is_some(),
+            Refusal::NoSession,
+        )?;
         unless(s.connected(primary, replica), Refusal::NoSession)
     }
 
     /// The replica cuts its log, unless its flusher went beyond the cut since the hello: then
     /// only a rebuild helps.
     pub(super) fn truncate(&self, s: &mut State, primary: NodeId, replica: NodeId) {
-        let Some(to) = s.peer(primary, replica).cut else { return };
+        let Some(to) = s.peer(primary, replica).cut else {
+            return;
+        };
         let r = s.node_mut(replica);
         if r.bound > to && !self.is(Broken::IgnoreDivergentExtent) {
             let peer = s.peer_mut(primary, replica);
             let (session, store) = (peer.session, peer.store);
-            *peer = Peer { phase: Phase::NeedsRebuild, session, store, ..Peer::default() };
+            *peer = Peer {
+                phase: Phase::NeedsRebuild,
+                session,
+                store,
+                ..Peer::default()
+            };
             return;
         }
         cut_log(r, to);
@@ -103,7 +130,10 @@ impl Cluster {
 
     pub(super) fn may_disconnect(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
         unless(s.node(primary).primary, Refusal::NotPrimary)?;
-        unless(s.peer(primary, replica).phase != Phase::Away, Refusal::NoSession)?;
+        unless(
+            s.peer(primary, replica).phase != Phase::Away,
+            Refusal::NoSession,
+        )?;
         let broken = !s.connected(primary, replica);
         unless(broken || self.bounds.disconnects, Refusal::Bound)
     }
@@ -120,14 +150,22 @@ impl Cluster {
             Phase::Away | Phase::NeedsRebuild | Phase::Copying => false,
         };
         unless(live, Refusal::NoSession)?;
-        unless(self.bounds.reclaim && peer.next <= p.checkpoint, Refusal::NothingToDo)
+        unless(
+            self.bounds.reclaim && peer.next <= p.checkpoint,
+            Refusal::NothingToDo,
+        )
     }
 
     /// A budget is exceeded: the pins go, and with them the claim that a catch-up can work.
     pub(super) fn escalate(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let peer = s.peer_mut(primary, replica);
         let (session, store) = (peer.session, peer.store);
-        *peer = Peer { phase: Phase::NeedsRebuild, session, store, ..Peer::default() };
+        *peer = Peer {
+            phase: Phase::NeedsRebuild,
+            session,
+            store,
+            ..Peer::default()
+        };
     }
 }
 

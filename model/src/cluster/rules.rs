@@ -99,6 +99,8 @@ pub enum Broken {
     AckOfEarlierSession,
     /// An acknowledgement of an earlier epoch counts.
     AckOfEarlierEpoch,
+    /// A replica takes entries and barriers of any incarnation of its primary.
+    AnyIncarnation,
     /// What the handshake said counts as an acknowledgement.
     HandshakeCounts,
     /// The tail is replayed from beyond the split.
@@ -113,6 +115,8 @@ pub enum Broken {
     NoUntrustedMark,
     /// A chunk that arrives late overwrites what was replayed since.
     LateChunkInstalled,
+    /// The cursor of a new session is where the last one ended.
+    CursorNotRewound,
     /// Candidates are compared by length, not by their last epoch.
     ChooseByLength,
     /// A second candidate is promoted in the same epoch.
@@ -133,6 +137,8 @@ pub enum Broken {
     NewRuleAtOnce,
     /// A member leaves although a write is held by it and the primary's memory alone.
     LeaveBeforeDurable,
+    /// While the last other member is leaving, writes are acknowledged from memory.
+    AckWhileLeaving,
     /// A replica believes a `committed` beyond its own head.
     CommittedBeyondHead,
     /// Service opens before the epoch-start entry is committed.
@@ -147,6 +153,8 @@ pub enum Broken {
     SplitMovesWithCopy,
     /// A full base does not carry the primary's extent bound.
     BoundNotCarried,
+    /// A rebuild is done at its target, whatever its image holds beyond it.
+    CompleteBelowImage,
     /// A snapshot is taken while the extent is ahead of its position.
     InexactSnapshot,
     /// A member is rebuilt while it is in the in-sync set.
@@ -165,6 +173,8 @@ pub enum Broken {
     MintUnderLease,
     /// The mode changes whatever was acknowledged under the old one.
     ModeChangesBlindly,
+    /// What was adopted from earlier epochs is not taken for acknowledged.
+    AdoptedNotCounted,
     /// A candidate that is behind others is good enough.
     PromoteLaggard,
     /// An empty required set is satisfied.
@@ -239,19 +249,29 @@ impl super::Cluster {
     /// Who, as far as the primary knows, has the log durable up to `lsn`.
     pub(super) fn durable_at(&self, s: &State, primary: NodeId, lsn: Lsn) -> Members {
         let node = s.node(primary);
-        let own = if self.is(Broken::CountOwnUnsynced) { node.head } else { node.durable };
-        self.holders(primary, own >= lsn, |replica| s.peer(primary, replica).durable >= lsn)
+        let own = if self.is(Broken::CountOwnUnsynced) {
+            node.head
+        } else {
+            node.durable
+        };
+        self.holders(primary, own >= lsn, |replica| {
+            s.peer(primary, replica).durable >= lsn
+        })
     }
 
     /// Who, as far as the primary knows, has received the log up to `lsn`.
     pub(super) fn received_at(&self, s: &State, primary: NodeId, lsn: Lsn) -> Members {
         let own = s.node(primary).head >= lsn;
-        self.holders(primary, own, |replica| s.peer(primary, replica).received >= lsn)
+        self.holders(primary, own, |replica| {
+            s.peer(primary, replica).received >= lsn
+        })
     }
 
     fn holders(&self, primary: NodeId, own: bool, has: impl Fn(NodeId) -> bool) -> Members {
         let holds = |node: &NodeId| if *node == primary { own } else { has(*node) };
-        (0..self.bounds.nodes).filter(holds).fold(Members::default(), Members::with)
+        (0..self.bounds.nodes)
+            .filter(holds)
+            .fold(Members::default(), Members::with)
     }
 
     /// Reports that a promotion needs.

@@ -41,26 +41,45 @@ impl Cluster {
             entry.write = 0;
         }
         let previous = p.log.at(lsn.saturating_sub(1)).epoch;
-        let letter = Letter::Append { lsn, entry, previous, committed: p.committed };
+        let letter = Letter::Append {
+            lsn,
+            entry,
+            previous,
+            committed: p.committed,
+        };
         Self::message(s, primary, replica, letter)
     }
 
     fn barrier_message(s: &State, primary: NodeId, replica: NodeId) -> Message {
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
-        let letter = Letter::Barrier { lsn: peer.next.saturating_sub(1), committed: p.committed };
+        let letter = Letter::Barrier {
+            lsn: peer.next.saturating_sub(1),
+            committed: p.committed,
+        };
         Self::message(s, primary, replica, letter)
     }
 
     fn message(s: &State, primary: NodeId, replica: NodeId, letter: Letter) -> Message {
         let session = s.peer(primary, replica).session;
-        Message { from: primary, to: replica, epoch: s.node(primary).promised, session, letter }
+        Message {
+            from: primary,
+            to: replica,
+            epoch: s.node(primary).promised,
+            session,
+            letter,
+        }
     }
 
     /// What the receiver does with a message, and what it answers.
     fn receive(&self, s: &mut State, message: Message) -> Option<Message> {
         match message.letter {
-            Letter::Append { lsn, entry, previous, committed } => {
-                if !Self::in_session(s, &message) {
+            Letter::Append {
+                lsn,
+                entry,
+                previous,
+                committed,
+            } => {
+                if !self.in_session(s, &message) {
                     return None;
                 }
                 let r = s.node(message.to);
@@ -79,13 +98,16 @@ impl Cluster {
                 Some(Self::ack(s, &message))
             }
             Letter::Barrier { lsn, committed } => {
-                if !Self::in_session(s, &message) || s.node(message.to).head < lsn {
+                if !self.in_session(s, &message) || s.node(message.to).head < lsn {
                     return None;
                 }
                 self.learn_committed(s, message.to, committed);
                 let r = s.node_mut(message.to);
                 if self.is(Broken::AckBeforeSync) {
-                    let letter = Letter::Ack { received: r.head, durable: r.head };
+                    let letter = Letter::Ack {
+                        received: r.head,
+                        durable: r.head,
+                    };
                     return Some(Self::answer(&message, letter));
                 }
                 r.durable = r.head;
@@ -99,9 +121,10 @@ impl Cluster {
     }
 
     /// An entry or barrier is taken only from the present session of the epoch promised last.
-    fn in_session(s: &State, message: &Message) -> bool {
+    fn in_session(&self, s: &State, message: &Message) -> bool {
         let r = s.node(message.to);
-        r.up && !r.primary && r.promised == message.epoch && r.session == message.session
+        let current = r.promised == message.epoch && r.session == message.session;
+        r.up && !r.primary && (current || self.is(Broken::AnyIncarnation))
     }
 
     /// A replica needs `committed` for its write-back, and is not told where there is none.
@@ -111,17 +134,32 @@ impl Cluster {
         }
         let beyond = self.is(Broken::CommittedBeyondHead);
         let n = s.node_mut(node);
-        let believed = if beyond { committed } else { committed.min(n.head) };
+        let believed = if beyond {
+            committed
+        } else {
+            committed.min(n.head)
+        };
         n.committed = n.committed.max(believed);
     }
 
     fn ack(s: &State, message: &Message) -> Message {
         let r = s.node(message.to);
-        Self::answer(message, Letter::Ack { received: r.head, durable: r.durable.min(r.head) })
+        Self::answer(
+            message,
+            Letter::Ack {
+                received: r.head,
+                durable: r.durable.min(r.head),
+            },
+        )
     }
 
     const fn answer(message: &Message, letter: Letter) -> Message {
-        Message { from: message.to, to: message.from, letter, ..*message }
+        Message {
+            from: message.to,
+            to: message.from,
+            letter,
+            ..*message
+        }
     }
 
     /// The primary counts an acknowledgement of the present session; no other has any effect.
@@ -140,7 +178,11 @@ impl Cluster {
         let back = self.is(Broken::PositionsMoveBack);
         let most = self.is(Broken::AckProvesTooMuch);
         let peer = s.peer_mut(primary, replica);
-        peer.received = if back { received } else { peer.received.max(received) };
+        peer.received = if back {
+            received
+        } else {
+            peer.received.max(received)
+        };
         peer.durable = match (back, most) {
             (true, _) => durable,
             (false, true) => head,

@@ -11,7 +11,10 @@ fn members(set: Members) -> String {
 }
 
 fn writes(set: Writes) -> String {
-    (1..=8).filter(|write| set.has(*write)).map(|write| write.to_string()).collect()
+    (1..=8)
+        .filter(|write| set.has(*write))
+        .map(|write| write.to_string())
+        .collect()
 }
 
 /// Entries as `epoch.write`, an epoch-start as `epoch*`; `|` stands after the durable ones.
@@ -37,7 +40,11 @@ fn node(n: &Node) -> String {
         (true, true, false) => "primary without lease",
         (true, false, _) => "up",
     };
-    let bound = if n.bound == UNTRUSTED { "MAX".to_owned() } else { n.bound.to_string() };
+    let bound = if n.bound == UNTRUSTED {
+        "MAX".to_owned()
+    } else {
+        n.bound.to_string()
+    };
     let mut text = format!(
         "{role} e{} [{}] committed={} tail={} cp={} bound={bound} extent={:?}",
         n.promised,

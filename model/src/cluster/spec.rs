@@ -5,13 +5,14 @@ use super::mutants::mutants;
 use super::properties::properties;
 use super::state::{Client, Membership, NOBODY, Node, Past, Peer, Record, State, WIRE, encode};
 use super::vocabulary::{Entry, Log, Members, Mode, NODES, NodeId, Phase, Source};
-use super::{Cluster, instances, show};
+use super::{Broken, Cluster, instances, show};
 use crate::checking::{Instance, Mutant, Property, Spec};
 
 impl Spec for Cluster {
     const NAME: &'static str = "cluster";
     type State = State;
     type Action = Action;
+    type Outputs = ();
     type Refusal = Refusal;
 
     fn instance(&self) -> &Instance {
@@ -27,22 +28,22 @@ impl Spec for Cluster {
             if s.node(node).up && s.node(node).primary {
                 self.calls_of_primary(node, calls);
             }
-            calls.extend(
-                [
-                    Action::Sync { node },
-                    Action::WriteBack { node },
-                    Action::Checkpoint { node },
-                    Action::Reclaim { node },
-                    Action::Fence { node },
-                    Action::Promote { node, shrink: false },
-                    Action::Promote { node, shrink: true },
-                    Action::ForcePromote { node },
-                    Action::Crash { node },
-                    Action::Restart { node },
-                    Action::LoseStore { node },
-                ]
-                .into_iter(),
-            );
+            calls.extend([
+                Action::Sync { node },
+                Action::WriteBack { node },
+                Action::Checkpoint { node },
+                Action::Reclaim { node },
+                Action::Fence { node },
+                Action::Promote {
+                        node,
+                        shrink: false,
+                    },
+                Action::Promote { node, shrink: true },
+                Action::ForcePromote { node },
+                Action::Crash { node },
+                Action::Restart { node },
+                Action::LoseStore { node },
+            ]);
         }
         calls.extend([Action::Mint, Action::Land, Action::LoseRequest]);
         for message in s.wire.iter().flatten() {
@@ -51,6 +52,7 @@ impl Spec for Cluster {
             calls.push(Action::DeliverTwin { message });
             calls.push(Action::Drop { message });
         }
+        calls.retain(|action| self.offered(*action));
     }
 
     fn guard(&self, s: &State, action: Action) -> Guard {
@@ -70,9 +72,11 @@ impl Spec for Cluster {
             Action::Truncate { primary, replica } => self.may_truncate(s, primary, replica),
             Action::Disconnect { primary, replica } => self.may_disconnect(s, primary, replica),
             Action::Escalate { primary, replica } => self.may_escalate(s, primary, replica),
-            Action::BeginRebuild { primary, replica, source } => {
-                self.may_begin_rebuild(s, primary, replica, source)
-            }
+            Action::BeginRebuild {
+                primary,
+                replica,
+                source,
+            } => self.may_begin_rebuild(s, primary, replica, source),
             Action::CopyChunk { primary, replica } => self.may_copy_chunk(s, primary, replica),
             Action::SwitchBase { primary, replica } => self.may_switch_base(s, primary, replica),
             Action::ProposeJoin { primary, replica } => self.may_propose_join(s, primary, replica),
@@ -100,7 +104,7 @@ impl Spec for Cluster {
         }
     }
 
-    fn apply(&self, before: &State, action: Action) -> State {
+    fn apply(&self, before: &State, action: Action) -> (State, ()) {
         let mut after = *before;
         let s = &mut after;
         match action {
@@ -120,7 +124,11 @@ impl Spec for Cluster {
             Action::Truncate { primary, replica } => self.truncate(s, primary, replica),
             Action::Disconnect { primary, replica } => self.disconnect(s, primary, replica),
             Action::Escalate { primary, replica } => self.escalate(s, primary, replica),
-            Action::BeginRebuild { primary, replica, source } => {
+            Action::BeginRebuild {
+                primary,
+                replica,
+                source,
+            } => {
                 self.begin_rebuild(s, primary, replica, source);
             }
             Action::CopyChunk { primary, replica } => self.copy_chunk(s, primary, replica),
@@ -146,10 +154,11 @@ impl Spec for Cluster {
             Action::Restart { node } => self.restart(s, node),
             Action::LoseStore { node } => self.lose_store(s, node),
         }
+        self.note_opening(before, s);
         if self.bounds.prompt {
             self.answer_promptly(s);
         }
-        after
+        (after, ())
     }
 
     fn encode(&self, state: &State, code: &mut Vec<u8>) {
@@ -161,7 +170,6 @@ impl Spec for Cluster {
             action,
             Action::Crash { .. }
                 | Action::LoseStore { .. }
-                | Action::Disconnect { .. }
                 | Action::Drop { .. }
                 | Action::DeliverTwin { .. }
                 | Action::LoseRequest
@@ -202,6 +210,55 @@ impl Spec for Cluster {
 }
 
 impl Cluster {
+    /// Whether the instance has a dimension at all. What it does not have is never asked for, so
+    /// that it does not drown the refusals that are rules.
+    fn offered(&self, action: Action) -> bool {
+        let b = &self.bounds;
+        match action {
+            Action::AnswerWrites { .. } | Action::AnswerFlush { .. } => !b.prompt,
+            Action::Read { .. } => b.reads,
+            Action::WriteBack { .. } | Action::Checkpoint { .. } => b.write_back,
+            Action::Reclaim { .. } | Action::Escalate { .. } => b.reclaim,
+            Action::BeginRebuild {
+                source: Source::Snapshot,
+                ..
+            } => b.snapshots,
+            Action::BeginRebuild {
+                source: Source::FullBase,
+                ..
+            } => b.full_base,
+            Action::CopyChunk { .. } | Action::SwitchBase { .. } => b.snapshots || b.full_base,
+            Action::ProposeJoin { .. } => b.joins,
+            Action::ProposeLeave { .. } => b.leaves,
+            Action::Land | Action::ReadRecord { .. } | Action::Withdraw { .. } => {
+                b.joins || b.leaves || b.new_mode.is_some()
+            }
+            Action::LoseRequest => b.lost_requests,
+            Action::ForgetRequest { .. } => self.is(Broken::ForgetUnknownOutcome),
+            Action::LeaseRunsOut { .. } | Action::RenewLease { .. } => b.leases,
+            Action::Promote { shrink, .. } => b.shrink || !shrink,
+            Action::ForcePromote { .. } => b.forced > 0,
+            Action::Crash { node } => b.crashes.has(node),
+            Action::Restart { .. } => b.downtime,
+            Action::LoseStore { .. } => b.losses > 0,
+            Action::DeliverTwin { .. } => b.twins,
+            Action::Write { .. }
+            | Action::Sync { .. }
+            | Action::Ship { .. }
+            | Action::Barrier { .. }
+            | Action::SendAppend { .. }
+            | Action::SendBarrier { .. }
+            | Action::Deliver { .. }
+            | Action::Drop { .. }
+            | Action::Handshake { .. }
+            | Action::Truncate { .. }
+            | Action::Disconnect { .. }
+            | Action::ProposeMode { .. }
+            | Action::Mint
+            | Action::Fence { .. } => true,
+        }
+    }
+
     fn calls_of_primary(&self, primary: NodeId, calls: &mut Vec<Action>) {
         calls.extend([
             Action::Write { primary },
@@ -214,15 +271,27 @@ impl Cluster {
             Action::LeaseRunsOut { primary },
             Action::RenewLease { primary },
         ]);
-        calls.extend(self.bounds.new_mode.map(|mode| Action::ProposeMode { primary, mode }));
+        calls.extend(
+            self.bounds
+                .new_mode
+                .map(|mode| Action::ProposeMode { primary, mode }),
+        );
         for replica in (0..self.bounds.nodes).filter(|replica| *replica != primary) {
             calls.extend([
                 Action::Handshake { primary, replica },
                 Action::Truncate { primary, replica },
                 Action::Disconnect { primary, replica },
                 Action::Escalate { primary, replica },
-                Action::BeginRebuild { primary, replica, source: Source::Snapshot },
-                Action::BeginRebuild { primary, replica, source: Source::FullBase },
+                Action::BeginRebuild {
+                    primary,
+                    replica,
+                    source: Source::Snapshot,
+                },
+                Action::BeginRebuild {
+                    primary,
+                    replica,
+                    source: Source::FullBase,
+                },
                 Action::CopyChunk { primary, replica },
                 Action::SwitchBase { primary, replica },
                 Action::ProposeJoin { primary, replica },
@@ -258,7 +327,13 @@ impl Cluster {
             n.up = true;
             n.whole = true;
             if isr.has(node) {
-                *n = Node { log, durable: 1, head: 1, committed: 1, ..*n };
+                *n = Node {
+                    log,
+                    durable: 1,
+                    head: 1,
+                    committed: 1,
+                    ..*n
+                };
                 (n.promised, n.sworn, n.session) = (1, 1, u8::from(node != 0));
             }
         }
@@ -272,10 +347,20 @@ impl Cluster {
             request: None,
             news: false,
         };
-        let past = Past { log, committed: 1, ..Past::default() };
+        let past = Past {
+            log,
+            committed: 1,
+            ..Past::default()
+        };
         let wire = [None; WIRE];
         debug_assert!(record.primary != NOBODY, "somebody serves");
-        let mut state = State { record, nodes, wire, client: Client::default(), past };
+        let mut state = State {
+            record,
+            nodes,
+            wire,
+            client: Client::default(),
+            past,
+        };
         let p = state.node_mut(0);
         (p.primary, p.lease, p.view) = (true, true, members);
         p.next_session = if self.bounds.wire > 0 { 2 } else { 1 };

@@ -5,9 +5,11 @@
 //! sessions of a node that is no primary) are kept at their defaults, so that equal situations
 //! are equal values.
 
+use std::hash::{Hash, Hasher};
+
 use super::vocabulary::{
-    BLOCKS, Entry, Epoch, Log, Lsn, Members, Message, Mode, NODES, NodeId, Phase, SLOTS,
-    SessionId, Source, StoreId, UNTRUSTED, Writes,
+    BLOCKS, Entry, Epoch, Log, Lsn, Members, Message, Mode, NODES, NodeId, Phase, SLOTS, SessionId,
+    Source, StoreId, UNTRUSTED, Writes,
 };
 
 /// No node.
@@ -132,7 +134,7 @@ pub struct Node {
 }
 
 /// What a primary knows of one replica.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Peer {
     /// How far it has come.
     pub phase: Phase,
@@ -190,6 +192,31 @@ pub struct Past {
     pub forced: u8,
     /// Whether the last promotion said that writes may have been lost.
     pub reported: bool,
+}
+
+impl Peer {
+    /// Its canonical encoding.
+    #[must_use]
+    pub fn code(&self) -> [u8; 6] {
+        [
+            self.phase as u8 | self.session << 4,
+            self.received | self.durable << 4,
+            self.next | self.target << 4,
+            self.cut.unwrap_or(15) | self.split << 4,
+            self.chunks | (self.source as u8) << 2 | self.store << 4,
+            self.image[0] | self.image[1] << 4,
+        ]
+    }
+}
+
+impl Hash for Peer {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let code = self.code();
+        hasher.write_u64(
+            code.iter()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        );
+    }
 }
 
 impl Node {
@@ -284,7 +311,11 @@ impl State {
     /// Whether both ends agree that they are in the same session.
     #[must_use]
     pub fn connected(&self, primary: NodeId, replica: NodeId) -> bool {
-        let (p, r, peer) = (self.node(primary), self.node(replica), self.peer(primary, replica));
+        let (p, r, peer) = (
+            self.node(primary),
+            self.node(replica),
+            self.peer(primary, replica),
+        );
         p.up && p.primary
             && r.up
             && peer.session != 0
@@ -294,8 +325,12 @@ impl State {
 }
 
 fn peer_slot(primary: NodeId, replica: NodeId) -> usize {
-    usize::from(replica.wrapping_sub(primary).wrapping_add(NODES as u8).wrapping_sub(1))
-        % NODES
+    usize::from(
+        replica
+            .wrapping_sub(primary)
+            .wrapping_add(NODES as u8)
+            .wrapping_sub(1),
+    ) % NODES
         % (NODES - 1)
 }
 
@@ -306,7 +341,12 @@ pub fn encode(state: &State, code: &mut Vec<u8>) {
     let record = &state.record;
     code.extend([record.epoch | record.primary << 3 | record.last << 5]);
     code.extend(members(&record.members));
-    code.push(record.stores[0] | record.stores[1] << 2 | record.stores[2] << 4 | u8::from(record.news) << 6);
+    code.push(
+        record.stores[0]
+            | record.stores[1] << 2
+            | record.stores[2] << 4
+            | u8::from(record.news) << 6,
+    );
     for report in &record.reports {
         let bits = report.map_or(0, |r| {
             1 | u16::from(r.last) << 1
@@ -326,20 +366,36 @@ pub fn encode(state: &State, code: &mut Vec<u8>) {
         encode_message(message.as_ref(), code);
     }
     let c = &state.client;
-    code.extend([c.issued, c.acked.0, c.flushed.0, c.shown.0, c.excused.0, c.dropped.0]);
+    code.extend([
+        c.issued,
+        c.acked.0,
+        c.flushed.0,
+        c.shown.0,
+        c.excused.0,
+        c.dropped.0,
+    ]);
     encode_log(&state.past.log, code);
     let past = &state.past;
-    code.push(past.committed | u8::from(past.split) << 3 | past.forced << 4 | u8::from(past.reported) << 6);
+    code.push(
+        past.committed
+            | u8::from(past.split) << 3
+            | past.forced << 4
+            | u8::from(past.reported) << 6,
+    );
 }
 
 fn encode_log(log: &Log, code: &mut Vec<u8>) {
-    code.extend((1..=SLOTS as Lsn).map(|lsn| log.at(lsn).epoch << 4 | log.at(lsn).write));
+    code.extend((1..=SLOTS as Lsn).map(|lsn| log.at(lsn).code()));
 }
 
 fn encode_node(node: &Node, code: &mut Vec<u8>) {
     encode_log(&node.log, code);
     code.push(node.durable | node.tail << 4);
-    let bound = if node.bound == UNTRUSTED { 15 } else { node.bound };
+    let bound = if node.bound == UNTRUSTED {
+        15
+    } else {
+        node.bound
+    };
     code.push(node.checkpoint | bound << 4);
     code.push(node.extent[0] | node.extent[1] << 4);
     code.push(node.store | node.sworn << 2 | u8::from(node.up) << 5 | u8::from(node.whole) << 6);
@@ -347,15 +403,11 @@ fn encode_node(node: &Node, code: &mut Vec<u8>) {
     code.push(node.promised | u8::from(node.primary) << 3 | u8::from(node.lease) << 4);
     code.push(node.session | node.next_session << 4);
     code.push(node.view.isr.0 | node.view.voters.0 << 3 | (node.view.mode as u8) << 6);
-    code.push(node.pending.map_or(u8::MAX, |m| m.isr.0 | m.voters.0 << 3 | (m.mode as u8) << 6));
-    for peer in &node.peers {
-        code.push(peer.phase as u8 | peer.session << 4);
-        code.push(peer.received | peer.durable << 4);
-        code.push(peer.next | peer.target << 4);
-        code.push(peer.cut.unwrap_or(15) | peer.split << 4);
-        code.push(peer.chunks | (peer.source as u8) << 2 | peer.store << 4);
-        code.push(peer.image[0] | peer.image[1] << 4);
-    }
+    code.push(
+        node.pending
+            .map_or(u8::MAX, |m| m.isr.0 | m.voters.0 << 3 | (m.mode as u8) << 6),
+    );
+    node.peers.iter().for_each(|peer| code.extend(peer.code()));
 }
 
 fn encode_message(message: Option<&Message>, code: &mut Vec<u8>) {
@@ -365,12 +417,26 @@ fn encode_message(message: Option<&Message>, code: &mut Vec<u8>) {
         return;
     };
     let (kind, letter) = match message.letter {
-        Letter::Append { lsn, entry, previous, committed } => {
-            (1, [lsn | committed << 4, entry.epoch | entry.write << 4, previous])
-        }
+        Letter::Append {
+            lsn,
+            entry,
+            previous,
+            committed,
+        } => (
+            1,
+            [
+                lsn | committed << 4,
+                entry.epoch | entry.write << 4,
+                previous,
+            ],
+        ),
         Letter::Barrier { lsn, committed } => (2, [lsn | committed << 4, 0, 0]),
         Letter::Ack { received, durable } => (3, [received | durable << 4, 0, 0]),
     };
-    code.extend([kind | message.from << 2 | message.to << 4, message.epoch, message.session]);
+    code.extend([
+        kind | message.from << 2 | message.to << 4,
+        message.epoch,
+        message.session,
+    ]);
     code.extend(letter);
 }

@@ -29,7 +29,10 @@ impl Cluster {
         unless(self.bounds.write_back, Refusal::Bound)?;
         unless(n.up, Refusal::Down)?;
         unless(n.trusted(), Refusal::NotEligible)?;
-        unless(self.write_back_limit(s, node) > n.bound, Refusal::NothingToDo)
+        unless(
+            self.write_back_limit(s, node) > n.bound,
+            Refusal::NothingToDo,
+        )
     }
 
     pub(super) fn write_back(&self, s: &mut State, node: NodeId) {
@@ -70,7 +73,11 @@ impl Cluster {
 
     fn reclaimable(&self, s: &State, node: NodeId) -> Lsn {
         let checkpoint = s.node(node).checkpoint;
-        if self.is(Broken::IgnorePins) { checkpoint } else { checkpoint.min(self.pinned(s, node)) }
+        if self.is(Broken::IgnorePins) {
+            checkpoint
+        } else {
+            checkpoint.min(self.pinned(s, node))
+        }
     }
 
     pub(super) fn may_reclaim(&self, s: &State, node: NodeId) -> Guard {

@@ -2,6 +2,8 @@
 //!
 //! Everything is a few bits wide and `Copy`; the bounds stand here once.
 
+use std::hash::{Hash, Hasher};
+
 use serde::{Deserialize, Serialize};
 
 /// The most nodes an instance has.
@@ -26,8 +28,9 @@ pub type SessionId = u8;
 pub const UNTRUSTED: Lsn = u8::MAX;
 
 /// A log entry: the epoch that made it, and the number of the client's write (0: epoch-start).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct Entry {
     /// Epoch in which it was appended; 0 means that there is no entry.
     pub epoch: Epoch,
@@ -35,10 +38,28 @@ pub struct Entry {
     pub write: u8,
 }
 
+impl Entry {
+    /// The entry in one byte.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        self.epoch << 4 | self.write
+    }
+}
+
 /// The entries of one node, by LSN. Reclaimed entries stay as lineage; that they cannot be
 /// replayed any more is said by the node's `tail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Log([Entry; SLOTS]);
+
+impl Hash for Log {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u64(
+            self.0
+                .iter()
+                .fold(0, |word, e| word << 8 | u64::from(e.code())),
+        );
+    }
+}
 
 impl Log {
     /// The entry at a position; the empty entry where there is none.
@@ -74,9 +95,8 @@ impl Log {
     /// Last position up to which both logs have the same lineage.
     #[must_use]
     pub fn common(&self, other: &Self) -> Lsn {
-        let same = |lsn: &Lsn| {
-            self.at(*lsn).epoch != 0 && self.at(*lsn).epoch == other.at(*lsn).epoch
-        };
+        let same =
+            |lsn: &Lsn| self.at(*lsn).epoch != 0 && self.at(*lsn).epoch == other.at(*lsn).epoch;
         (1..=SLOTS as Lsn).take_while(same).count() as Lsn
     }
 
@@ -111,7 +131,11 @@ impl Writes {
     /// With one more; 0 (an epoch-start) is no write.
     #[must_use]
     pub const fn with(self, write: u8) -> Self {
-        if write == 0 || write > 8 { self } else { Self(self.0 | 1 << (write - 1)) }
+        if write == 0 || write > 8 {
+            self
+        } else {
+            Self(self.0 | 1 << (write - 1))
+        }
     }
 
     /// Whether a write is in it.

@@ -1,0 +1,119 @@
+//! The `cluster` specification from outside: the encoding is canonical, every quick instance is
+//! clean in both checkers, every broken rule is seen, and the counterexamples that changed the
+//! protocol stay impossible.
+
+use std::collections::HashSet;
+
+use holdfast_model::checking::{Bounds, Mutant, Spec, check, explore, findings};
+use holdfast_model::cluster::Cluster;
+
+fn mutant(id: &str) -> Mutant<Cluster> {
+    let found = Cluster::mutants()
+        .into_iter()
+        .find(|mutant| mutant.id == id);
+    found.unwrap_or_else(|| panic!("there is no mutant {id}"))
+}
+
+/// Breaks a rule, takes the shortest run on which its property falls, and shows that the protocol
+/// as it stands refuses a step of that run, or comes through it unharmed.
+fn the_rule_stands_in_the_way(id: &str) {
+    let broken = mutant(id);
+    let (row, run) = broken.kill().expect("the instance fits");
+    assert!(row.killed, "{id} survived {} states", row.states);
+    let sound = Cluster {
+        broken: None,
+        ..broken.spec
+    };
+    let (mut with, mut without) = (broken.spec.initial()[0].1, sound.initial()[0].1);
+    for step in run.expect("a killed mutant has a run").steps {
+        with = broken.spec.apply(&with, step.action).0;
+        if sound.guard(&without, step.action).is_err() {
+            return;
+        }
+        without = sound.apply(&without, step.action).0;
+    }
+    assert_ne!(
+        with, without,
+        "{id}: the rule made no difference on the run that shows it"
+    );
+}
+
+#[test]
+fn states_and_codes_are_one_to_one() {
+    for name in ["wire-epochs", "quorum-extent", "forced-rebuild"] {
+        let spec = Cluster::at(name).expect("an instance");
+        let graph = explore(&spec, &[], Bounds::default()).expect("it fits");
+        let mut codes = HashSet::new();
+        let mut length = None;
+        for state in &graph.states {
+            let mut code = Vec::new();
+            spec.encode(state, &mut code);
+            assert_eq!(
+                *length.get_or_insert(code.len()),
+                code.len(),
+                "{name}: codes differ in length"
+            );
+            assert!(codes.insert(code), "{name}: two states have one code");
+        }
+    }
+}
+
+#[test]
+fn no_call_is_asked_for_twice() {
+    let spec = Cluster::at("wire-epochs").expect("an instance");
+    let graph = explore(&spec, &[], Bounds::default()).expect("it fits");
+    let mut calls = Vec::new();
+    for state in &graph.states {
+        calls.clear();
+        spec.calls(state, &mut calls);
+        let distinct: HashSet<_> = calls.iter().collect();
+        assert_eq!(distinct.len(), calls.len(), "{}", spec.show(state));
+    }
+}
+
+#[test]
+fn every_quick_instance_is_clean_in_both_checkers_and_no_property_is_vacuous_in_all() {
+    let quick = Cluster::instances()
+        .iter()
+        .filter(|instance| instance.quick);
+    let rows: Vec<_> = quick
+        .map(|instance| check(&Cluster::at(instance.name).expect("listed")).expect("it fits"))
+        .collect();
+    assert!(rows.len() >= 12, "the lattice has lost its quick instances");
+    assert_eq!(findings(&rows, true), Vec::<String>::new());
+}
+
+#[test]
+fn every_broken_rule_is_seen_by_the_property_that_it_names() {
+    for mutant in Cluster::mutants() {
+        let (row, _) = mutant.kill().expect("the instance fits");
+        assert!(row.killed, "{} survived {} states", row.id, row.states);
+        assert!(
+            row.states < 600_000,
+            "{} needs {} states: give it a shape",
+            row.id,
+            row.states
+        );
+    }
+}
+
+#[test]
+fn f99_a_new_primary_takes_what_it_adopted_for_acknowledged() {
+    the_rule_stands_in_the_way("F99-adopted-not-counted");
+}
+
+#[test]
+fn w1_nothing_is_acknowledged_from_two_memories_while_one_of_them_is_leaving() {
+    the_rule_stands_in_the_way("M34-ack-while-leaving");
+    the_rule_stands_in_the_way("M34-leave-before-durable");
+}
+
+#[test]
+fn w1_a_restarted_candidate_does_not_vouch_for_what_it_once_received() {
+    the_rule_stands_in_the_way("M37-restarted-counts-as-whole");
+}
+
+#[test]
+fn t16_f32_a_rebuild_is_not_over_before_its_image_is_trusted() {
+    the_rule_stands_in_the_way("F32-complete-below-image");
+}
