@@ -419,17 +419,19 @@ pub enum PinError {
         /// The head.
         head: Lsn,
     },
-    /// The log after the position is larger than the pin may hold.
-    #[error("{held} bytes of log follow position {from}: the pin may hold {max_bytes}")]
+    /// More of the log would be kept from being freed than the pin may keep back.
+    #[error(
+        "a pin on entries after {from} would keep back {held} bytes of log, and may {max_bytes}"
+    )]
     TooLarge {
         /// The position asked for.
         from: Lsn,
-        /// Bytes of log after it.
+        /// Bytes of log from there up to the checkpoint.
         held: u64,
-        /// What the pin may hold.
+        /// What the pin may keep back.
         max_bytes: u64,
     },
-    /// The pin held more than it may, or its history was cut or replaced.
+    /// The pin kept back more than it may, or its history was cut or replaced.
     #[error("the pin on entries after {from} was revoked: {why}")]
     Revoked {
         /// Its position.

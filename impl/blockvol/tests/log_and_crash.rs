@@ -719,6 +719,60 @@ fn f23_a_released_pin_gives_its_space_back_without_any_new_write() {
 }
 
 #[test]
+fn f84_a_pin_is_not_charged_for_log_that_nobody_could_recycle() {
+    let (_storage, volume) = fresh();
+    while volume
+        .try_append(Epoch(1), EntryKind::Write, range(0, 1), filled(5, 1))
+        .is_ok()
+    {}
+    let head = volume.sync().unwrap();
+    // Nothing is committed, so nothing could be recycled: far more than half of the ring.
+    let pin = volume.pin(Lsn(0), 1 << 30).unwrap();
+    let base = volume.begin_base(1 << 30).unwrap();
+    base.read(0).unwrap();
+    for lsn in 1..=head.0 {
+        volume.set_committed(Lsn(lsn));
+        write_back_all(&volume);
+        pin.advance(Lsn(lsn)).unwrap();
+        assert_eq!(pin.check(), Ok(Lsn(lsn)));
+    }
+    // A pin that stayed behind keeps back more than it may by now.
+    assert!(base.read(0).is_err());
+    let room = volume.try_append(Epoch(1), EntryKind::Write, range(0, 1), filled(5, 1));
+    assert!(room.is_ok(), "the log has room again");
+}
+
+#[test]
+fn f42_a_pin_keeps_back_what_it_may_and_not_an_entry_more() {
+    const STORED: u64 = 512 + BLOCK_SIZE as u64;
+    let (_storage, volume) = fresh();
+    settle(&volume);
+    let pin = volume.pin(Lsn(1), 3 * STORED).unwrap();
+    let larger = volume.pin(Lsn(1), 1 << 30).unwrap();
+    for n in 0..12 {
+        write(&volume, 1, n, 1, n + 1);
+    }
+    volume.sync().unwrap();
+    for lsn in 2..=4 {
+        volume.set_committed(Lsn(lsn));
+        write_back_all(&volume);
+        assert_eq!(pin.check(), Ok(Lsn(1)), "{lsn}");
+        assert!(volume.positions().retained_from <= Some(Lsn(1)));
+    }
+    volume.set_committed(Lsn(5));
+    write_back_all(&volume);
+    assert!(matches!(pin.check(), Err(PinError::Revoked { .. })));
+    let refused = volume.pin(Lsn(1), 3 * STORED);
+    assert!(matches!(
+        refused,
+        Err(PinError::TooLarge { held, .. }) if held == 4 * STORED
+    ));
+    drop(larger);
+    write_back_all(&volume);
+    assert!(volume.positions().retained_from > Some(Lsn(1)));
+}
+
+#[test]
 fn f35_a_sync_that_was_under_way_during_a_cut_makes_nothing_durable() {
     let (_storage, mut store) = core();
     for block in 0..4 {

@@ -1,6 +1,12 @@
-//! What of the log is kept: behind the checkpoint for copies that fall behind, and pinned for
-//! sessions that were promised it (T10). Always bounded in bytes (F42), so that back-pressure
-//! always ends (F23): a pin that holds more than it may is revoked, and says so.
+//! What of the log is kept behind the checkpoint: some for copies that fall behind, and what is
+//! pinned for sessions that were promised it (T10).
+//!
+//! A pin is charged for what it alone keeps back: the log from its position up to the checkpoint.
+//! What lies beyond the checkpoint stays in any case, pinned or not, and is charged to nobody (F84).
+//! A charge is at most half of the ring, all pins together keep back what the oldest does, and so
+//! the other half has room again when all of the log is written back (F23, F42). A pin that keeps
+//! back more than it may is revoked, but only when the log is about to be freed, and its holder
+//! learns it when he asks ([`Store::pinned`]). Time bounds nothing here: that is the holder's part.
 
 use holdfast_types::Lsn;
 
@@ -11,7 +17,7 @@ use crate::superblock::LogStart;
 /// Names a pin within its store.
 pub(crate) type PinId = u64;
 
-/// Entries after `from` stay, as long as they are no more than `max_bytes` of log.
+/// Entries after `from` stay, as long as that keeps back no more than `max_bytes` of log.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pin {
     pub(crate) from: Lsn,
@@ -19,11 +25,11 @@ pub(crate) struct Pin {
     pub(crate) revoked: Option<&'static str>,
 }
 
-const TOO_MUCH: &str = "the log behind it grew beyond what the pin may hold";
+const TOO_MUCH: &str = "it kept back more of the log than it may";
 pub(crate) const CUT: &str = "the log was cut or replaced";
 
 impl Store {
-    /// Keeps the entries after `from`; at most half of the ring can be held.
+    /// Keeps the entries after `from`; at most half of the ring can be kept back.
     pub(crate) fn pin(&mut self, from: Lsn, max_bytes: u64) -> Result<PinId, PinError> {
         if from > self.tail.lsn {
             return Err(PinError::BeyondHead {
@@ -38,7 +44,7 @@ impl Store {
             });
         }
         let max_bytes = max_bytes.min(self.ring.bytes() / 2);
-        let held = self.bytes_after(from);
+        let held = self.kept_back_by(from);
         if held > max_bytes {
             return Err(PinError::TooLarge {
                 from,
@@ -100,14 +106,18 @@ impl Store {
         }
     }
 
-    /// Bytes of log after entry `lsn`, which must be retained.
-    fn bytes_after(&self, lsn: Lsn) -> u64 {
-        self.point_after(lsn)
-            .map_or(0, |point| self.tail.position - point.position)
+    /// Bytes of log that only a pin at `from` keeps from being freed: up to the durable checkpoint,
+    /// where the log could begin without it.
+    fn kept_back_by(&self, from: Lsn) -> u64 {
+        let end = |lsn| self.point_after(lsn).map(|point| point.position);
+        match (end(from), end(self.superblock.checkpoint)) {
+            (Some(from), Some(checkpoint)) => checkpoint.saturating_sub(from),
+            (None, _) | (_, None) => 0,
+        }
     }
 
     /// Where the log may begin: behind the durable checkpoint as far as retention and pins ask,
-    /// never before the present start (F12). Pins that hold too much end here.
+    /// never before the present start (F12). Pins that keep back too much end here.
     pub(crate) fn next_start(&mut self) -> LogStart {
         let checkpoint = self.superblock.checkpoint;
         let retain = self.retain_bytes();
@@ -119,7 +129,7 @@ impl Store {
             let held = self
                 .pins
                 .get(&id)
-                .map_or(0, |pin| self.bytes_after(pin.from));
+                .map_or(0, |pin| self.kept_back_by(pin.from));
             if let Some(pin) = self.pins.get_mut(&id)
                 && pin.revoked.is_none()
             {

@@ -76,11 +76,10 @@ fn whole(digests: &Mutex<Vec<Option<ChunkDigest>>>) -> Result<ImageDigest, BaseE
 
 impl Volume {
     /// Begins to copy the live image: the split is the present checkpoint, and the log after it
-    /// is pinned, up to `pin_bytes` of it.
+    /// is pinned; the pin may keep back `pin_bytes` (see [`Volume::pin`]).
     ///
     /// # Errors
-    /// When this store's own image is not trusted (M30), or the log after the split is larger
-    /// than the pin may hold.
+    /// When this store's own image is not trusted (M30), or the volume is poisoned.
     pub fn begin_base(&self, pin_bytes: u64) -> Result<BaseSource, BaseError> {
         let mut state = self.shared.lock();
         state.store.check_poison()?;

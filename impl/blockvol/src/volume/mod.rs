@@ -515,8 +515,10 @@ impl Volume {
         }
     }
 
-    /// Keeps the entries after a position in the log, up to `max_bytes` of it (at most half of
-    /// the ring). A pin that would hold more is revoked, and says so (F42).
+    /// Keeps the entries after a position in the log. The pin is charged for the log from there up
+    /// to the checkpoint, which is free without it, and may keep back `max_bytes` of that, at most
+    /// half of the ring: one that keeps back more is revoked when the log is next freed, and says
+    /// so when asked (F42). What is not yet written back is charged to nobody (F84).
     ///
     /// # Errors
     /// Any of [`PinError`]; history that is already recycled cannot be pinned (F12).
