@@ -4,6 +4,8 @@
 
 mod reference;
 
+use std::sync::mpsc;
+
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Crash, Faults, Medium, Op, SimStorage};
 use holdfast_blockvol::{
@@ -439,6 +441,27 @@ fn f14_the_first_failed_sync_stops_the_volume_until_it_is_opened_anew() {
     let after_power_loss = open(&crash(&storage, Crash::KeepNone));
     assert_eq!(after_power_loss.positions().head, durable);
     assert_eq!(read_all(&after_power_loss)[0], 10);
+}
+
+#[test]
+fn f14_listeners_hear_that_the_volume_stopped_though_no_position_moved() {
+    let (storage, volume) = fresh();
+    let (tell, told) = mpsc::channel();
+    let seen = volume.clone();
+    let subscription = volume.subscribe(move |positions| {
+        let _ = tell.send((positions, seen.poisoned().is_some()));
+    });
+    let before = volume.positions();
+    let syncs = Faults {
+        syncs: true,
+        ..Faults::default()
+    };
+    storage.set_faults(Medium::Log, syncs);
+    assert!(volume.sync().is_err());
+    assert_eq!(told.try_recv(), Ok((before, true)));
+    assert!(volume.sync().is_err());
+    assert!(told.try_recv().is_err(), "told once");
+    drop(subscription);
 }
 
 #[test]

@@ -107,6 +107,13 @@ struct Summary {
 }
 
 impl Summary {
+    /// Whether listeners hear of it.
+    fn is_news_since(&self, before: &Self) -> bool {
+        self.positions != before.positions
+            || self.log_start != before.log_start
+            || self.poisoned != before.poisoned
+    }
+
     /// Whether nothing moved but the head.
     fn only_appended(&self, before: &Self) -> bool {
         let positions = Positions {
@@ -156,7 +163,7 @@ impl Shared {
             self.progress.notify_all();
         }
         drop(state);
-        if before.positions != after.positions || before.log_start != after.log_start {
+        if after.is_news_since(&before) {
             self.listeners.tell(after.positions);
         }
         result
@@ -527,9 +534,10 @@ impl Volume {
         Ok(RetentionPin::new(&self.shared, id, from))
     }
 
-    /// Calls `notify` after every change of a position, and when room was made in the log, from whichever thread made it, without
-    /// any lock held. Calls may overtake each other: [`Volume::positions`] is the truth. It must
-    /// not block. It ends when the subscription is dropped.
+    /// Calls `notify` after every change of a position, when room was made in the log, and when the
+    /// volume stopped for good ([`Volume::poisoned`]), from whichever thread did it, without any
+    /// lock held. Calls may overtake each other: [`Volume::positions`] is the truth. It must not
+    /// block. It ends when the subscription is dropped.
     pub fn subscribe(&self, notify: impl Fn(Positions) + Send + Sync + 'static) -> Subscription {
         notify::subscribe(&self.shared, Arc::new(notify))
     }
