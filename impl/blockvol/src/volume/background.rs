@@ -245,10 +245,17 @@ impl Shared {
                 return;
             }
             drop(state);
-            // Failures poison the volume, and a cut means that nobody wants it any more.
-            if self.sync_to(wanted).is_err() {
-                self.lock().sync_wanted = Lsn::ZERO;
-            }
+            self.sync_as_asked(wanted);
+        }
+    }
+
+    /// Syncs as the sync thread was asked to. A failure poisons the volume; a cut means that nobody
+    /// wants what was cut any more, but what was asked for since stays asked for.
+    fn sync_as_asked(&self, wanted: Lsn) {
+        if self.sync_to(wanted).is_err() {
+            let mut state = self.lock();
+            let head = state.store.positions().head;
+            state.sync_wanted = state.sync_wanted.min(head);
         }
     }
 
@@ -285,4 +292,42 @@ impl Shared {
 
 fn sync_is_wanted(state: &State) -> bool {
     state.store.poisoned().is_some() || state.sync_wanted > state.store.positions().durable
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_types::{Epoch, VolumeId};
+
+    use super::*;
+    use crate::options::{FormatOptions, MIN_LOG_BYTES, VolumeOptions};
+    use crate::sim::SimStorage;
+    use crate::store::Recovery;
+
+    #[test]
+    fn a_request_for_what_was_cut_does_not_erase_a_later_one() {
+        let format = FormatOptions {
+            log_bytes: MIN_LOG_BYTES,
+            ..FormatOptions::new(VolumeId::random(), 8)
+        };
+        let options = VolumeOptions {
+            background: false,
+            ..VolumeOptions::default()
+        };
+        let disks = SimStorage::formatted(&format).disks();
+        let volume = Volume::open_on(disks, options, Recovery::Strict).unwrap();
+        volume.fence(Epoch(1)).unwrap();
+        let head = volume.append_epoch_start(Epoch(1)).unwrap();
+        let cut = Lsn(head.0 + 5);
+        volume.request_sync();
+        volume.shared.sync_as_asked(cut);
+        assert!(
+            sync_is_wanted(&volume.shared.lock()),
+            "{head} was asked for"
+        );
+        volume.shared.sync_as_asked(head);
+        assert_eq!(volume.positions().durable, head);
+        volume.shared.lock().sync_wanted = cut;
+        volume.shared.sync_as_asked(cut);
+        assert!(!sync_is_wanted(&volume.shared.lock()), "{cut} is gone");
+    }
 }
