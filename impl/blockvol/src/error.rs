@@ -527,10 +527,7 @@ pub enum BaseError {
     /// The source's own image is not trusted (M30).
     #[error("this store's image is not trusted: it cannot be a rebuild source")]
     SourceUntrusted,
-    /// Another base is being installed into this store.
-    #[error("another base is being installed into this store")]
-    InstallUnderWay,
-    /// This install has ended: the store was taken over by a later one.
+    /// This install has ended: a later one superseded it.
     #[error("this install has ended")]
     InstallEnded,
     /// No such chunk.

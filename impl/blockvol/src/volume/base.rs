@@ -13,7 +13,7 @@ use super::{RetentionPin, Shared, Volume};
 use crate::error::BaseError;
 use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
 use crate::positions::Positions;
-use crate::store::check_manifest;
+use crate::store::{Store, check_manifest};
 
 /// The live image being copied while it is written. Dropping it releases the log it pins.
 #[derive(Debug)]
@@ -26,7 +26,8 @@ pub struct BaseSource {
 }
 
 /// A base being installed. The store is untrusted, durably, from the making of this to a
-/// successful [`BaseInstall::finish`]; dropping it leaves the store so.
+/// successful [`BaseInstall::finish`]; dropping it leaves the store so. A later install supersedes
+/// it: then all it does is refused ([`BaseError::InstallEnded`]), and it can do no harm.
 #[derive(Debug)]
 pub struct BaseInstall {
     shared: Arc<Shared>,
@@ -102,21 +103,16 @@ impl Volume {
     }
 
     /// Begins to replace the image: durably untrusted, log emptied, positions at 0, before it
-    /// returns; until the end nothing can be read or appended. Pins are revoked.
+    /// returns; until the end nothing can be read or appended. Pins are revoked. An install that is
+    /// under way, whoever holds it, is superseded: no chunk of it is on its way when this returns,
+    /// and none is taken from then on (F55).
     ///
     /// # Errors
-    /// When another install is under way, or the volume is, or becomes, poisoned.
+    /// When the volume is, or becomes, poisoned.
     pub fn begin_install(&self) -> Result<BaseInstall, BaseError> {
         let _flush = self.shared.flush_lock();
         let _meta = self.shared.meta_lock();
-        let install = self.shared.with_state(|state| {
-            if state.installing {
-                return Err(BaseError::InstallUnderWay);
-            }
-            let install = state.store.begin_install()?;
-            state.installing = true;
-            Ok(install)
-        })?;
+        let install = self.shared.with_store(Store::begin_install)?;
         Ok(BaseInstall {
             digests: no_digests(&self.shared),
             shared: Arc::clone(&self.shared),
@@ -234,6 +230,14 @@ impl BaseInstall {
                 found,
             });
         }
+        self.write_chunk(range, data)?;
+        note(&self.digests, index, digest);
+        Ok(())
+    }
+
+    /// No later install begins between the check and the write.
+    fn write_chunk(&self, range: BlockRange, data: &[u8]) -> Result<(), BaseError> {
+        let _flush = self.shared.flush_lock();
         self.check()?;
         let extent = Arc::clone(&self.shared.lock().store.disks().extent);
         let offset = range.start() * BLOCK_SIZE as u64;
@@ -242,7 +246,6 @@ impl BaseInstall {
         } else {
             extent.write_at(offset, data)?;
         }
-        note(&self.digests, index, digest);
         Ok(())
     }
 
@@ -277,13 +280,5 @@ impl BaseInstall {
 
     fn check(&self) -> Result<(), BaseError> {
         self.shared.lock().store.check_install(self.install)
-    }
-}
-
-impl Drop for BaseInstall {
-    fn drop(&mut self) {
-        if let Ok(mut state) = self.shared.state.lock() {
-            state.installing = false;
-        }
     }
 }

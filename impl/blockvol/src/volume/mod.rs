@@ -7,7 +7,7 @@
 //! hand-over, no delay.
 //!
 //! Locks, always taken in this order: `flushing` (one cycle of write-back, or a cut, or a switch of
-//! bases), `writing_meta` (one superblock write), `state` (the core; held over no disk operation
+//! bases, or a chunk of one), `writing_meta` (one superblock write), `state` (the core; held over no disk operation
 //! but the buffered append, and the rare durable steps that nothing else may run beside).
 
 mod background;
@@ -91,7 +91,6 @@ pub(crate) struct State {
     /// The position that the sync thread was asked for.
     sync_wanted: Lsn,
     writer: background::Writer,
-    installing: bool,
     stopping: bool,
 }
 
@@ -253,7 +252,6 @@ impl Volume {
                 syncing: false,
                 sync_wanted: Lsn::ZERO,
                 writer: background::Writer::default(),
-                installing: false,
                 stopping: false,
             }),
             progress: Condvar::new(),
