@@ -3,13 +3,13 @@
 
 mod reference;
 
-use holdfast_blockvol::sim::{Crash, SimStorage};
+use holdfast_blockvol::sim::{Crash, Faults, Medium, Op, SimStorage};
 use holdfast_blockvol::{
-    BaseError, BaseInstall, BaseManifest, BaseSource, ChunkDigest, FormatOptions, ImageDigest,
-    PinError, Recovery, Volume,
+    BaseError, BaseInstall, BaseManifest, BaseSource, CHUNK_BLOCKS, ChunkDigest, FormatOptions,
+    ImageDigest, PinError, Recovery, Volume,
 };
 use holdfast_types::{Epoch, Lineage, Lsn, StoreId};
-use reference::{format_options, quiet_options, read_all, write, write_back_all};
+use reference::{filled, format_options, quiet_options, read_all, write, write_back_all};
 
 /// Three chunks, the last one short.
 const BLOCKS: u64 = 600;
@@ -224,6 +224,65 @@ fn f55_a_newer_install_supersedes_an_older_one_whoever_still_holds_it() {
     newer.finish(&manifest).unwrap();
     assert!(replica.positions().is_trusted());
     assert_eq!(read_all(&replica), read_all(&source));
+}
+
+#[test]
+fn a4_the_last_step_of_a_rebuild_finds_little_that_is_not_synced() {
+    let chunks = 40;
+    let (storage, replica) = store(chunks * CHUNK_BLOCKS);
+    let install = replica.begin_install().unwrap();
+    let mut digests = Vec::new();
+    let mut most = 0;
+    for index in 0..chunks {
+        let data = filled(index % 3, CHUNK_BLOCKS); // every third one is punched
+        let digest = ChunkDigest::of(&data);
+        install.install(index, &data, digest).unwrap();
+        digests.push(digest);
+        most = most.max(unsynced_chunks(&storage));
+    }
+    assert!((1..=8).contains(&most), "{most} chunks unsynced at a time");
+    let manifest = BaseManifest {
+        volume: replica.volume_id(),
+        blocks: chunks * CHUNK_BLOCKS,
+        base_lsn: Lsn(0),
+        extent_bound: Lsn(0),
+        lineage: Lineage::default(),
+        digest: ImageDigest::of(digests),
+    };
+    install.finish(&manifest).unwrap();
+    assert_eq!(unsynced_chunks(&storage), 0);
+}
+
+/// Writes and punches of the extent since its last sync.
+fn unsynced_chunks(storage: &SimStorage) -> usize {
+    let extent = Medium::Extent;
+    let journal = storage.journal();
+    let since_sync = journal
+        .iter()
+        .rev()
+        .take_while(|op| !matches!(op, Op::Sync { medium } if *medium == extent));
+    since_sync
+        .filter(|op| match op {
+            Op::Write { medium, .. } | Op::Punch { medium, .. } => *medium == extent,
+            Op::Sync { .. } | Op::FailedSync { .. } => false,
+        })
+        .count()
+}
+
+#[test]
+fn f14_a_chunk_whose_sync_fails_stops_the_volume() {
+    let (storage, replica) = store(20 * CHUNK_BLOCKS);
+    let install = replica.begin_install().unwrap();
+    let syncs = Faults {
+        syncs: true,
+        ..Faults::default()
+    };
+    storage.set_faults(Medium::Extent, syncs);
+    let data = filled(1, CHUNK_BLOCKS);
+    let digest = ChunkDigest::of(&data);
+    let failed = (0..20).find_map(|index| install.install(index, &data, digest).err());
+    assert!(matches!(failed, Some(BaseError::Poisoned(_))), "{failed:?}");
+    assert!(replica.poisoned().is_some());
 }
 
 #[test]

@@ -4,16 +4,21 @@
 //! which is the checkpoint when the copy began, with the log pinned from there; the extent bound
 //! when the copy has ended says how far replay must go before the copy is exact (T17, F31, F32).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use holdfast_types::{BLOCK_SIZE, BlockRange, Lineage, Lsn};
 
 use super::{RetentionPin, Shared, Volume};
-use crate::error::BaseError;
+use crate::error::{BaseError, Poisoned};
 use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
 use crate::positions::Positions;
 use crate::store::{Store, check_manifest};
+
+/// Chunks that are written between two syncs of the extent, at most: so much, and no more, is left
+/// for the last step to wait for.
+const SYNC_EVERY_CHUNKS: u64 = 8;
 
 /// The live image being copied while it is written. Dropping it releases the log it pins.
 #[derive(Debug)]
@@ -33,6 +38,8 @@ pub struct BaseInstall {
     shared: Arc<Shared>,
     install: u64,
     digests: Mutex<Vec<Option<ChunkDigest>>>,
+    /// Chunks written since the extent was last synced.
+    unsynced: AtomicU64,
 }
 
 impl Shared {
@@ -117,6 +124,7 @@ impl Volume {
             digests: no_digests(&self.shared),
             shared: Arc::clone(&self.shared),
             install,
+            unsynced: AtomicU64::new(0),
         })
     }
 }
@@ -207,12 +215,12 @@ impl BaseInstall {
         Ok(())
     }
 
-    /// Verifies a chunk and writes it. Chunks come in any order; if one comes again, the last one
-    /// counts.
+    /// Verifies a chunk and writes it; now and then the extent is synced on the way, so that the end
+    /// is short. Chunks come in any order; if one comes again, the last one counts.
     ///
     /// # Errors
     /// When it is not of its size or digest (nothing was written then), the install has ended, or
-    /// the disk refuses.
+    /// the disk refuses; a refused sync poisons the volume (F14).
     pub fn install(&self, index: u64, data: &[u8], digest: ChunkDigest) -> Result<(), BaseError> {
         let range = self.shared.chunk(index)?;
         if data.len() as u64 != range_bytes(range) {
@@ -232,6 +240,9 @@ impl BaseInstall {
         }
         self.write_chunk(range, data)?;
         note(&self.digests, index, digest);
+        if self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= SYNC_EVERY_CHUNKS {
+            self.sync_extent()?;
+        }
         Ok(())
     }
 
@@ -249,6 +260,14 @@ impl BaseInstall {
         Ok(())
     }
 
+    fn sync_extent(&self) -> Result<(), Poisoned> {
+        let extent = Arc::clone(&self.shared.lock().store.disks().extent);
+        self.unsynced.store(0, Ordering::Relaxed);
+        extent
+            .sync()
+            .map_err(|error| self.shared.with_store(|store| store.poison(error)))
+    }
+
     /// Checks the manifest against what was installed, makes the image durable, and switches the
     /// store to the new base in one durable step: an empty log that begins at `base_lsn + 1`. The
     /// base is trusted once the log has been replayed, durably, to the manifest's extent bound.
@@ -256,12 +275,10 @@ impl BaseInstall {
     /// # Errors
     /// When the manifest is not this image's, or the disk refuses: the store stays untrusted.
     pub fn finish(self, manifest: &BaseManifest) -> Result<Positions, BaseError> {
-        let extent = {
-            let state = self.shared.lock();
-            state.store.check_install(self.install)?;
-            check_manifest(state.store.superblock(), manifest)?;
-            Arc::clone(&state.store.disks().extent)
-        };
+        let state = self.shared.lock();
+        state.store.check_install(self.install)?;
+        check_manifest(state.store.superblock(), manifest)?;
+        drop(state);
         let found = whole(&self.digests)?;
         if found != manifest.digest {
             return Err(BaseError::ImageDigest {
@@ -269,9 +286,7 @@ impl BaseInstall {
                 found,
             });
         }
-        if let Err(error) = extent.sync() {
-            return Err(self.shared.with_store(|store| store.poison(error)).into());
-        }
+        self.sync_extent()?;
         let _flush = self.shared.flush_lock();
         let _meta = self.shared.meta_lock();
         self.shared
