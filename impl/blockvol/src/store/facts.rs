@@ -1,12 +1,29 @@
 //! What the store says of itself to others, and what it promises them.
 
+use std::sync::Arc;
+
 use holdfast_types::{Epoch, ReplicaFacts, RetainedHistory, SessionId};
 
 use super::Store;
-use super::meta::Copies;
+use super::meta::{Copies, MetaStep};
+use crate::disk::{Disk, DiskError};
 use crate::error::{Damage, FactsError, Poisoned, PromiseError, SyncError};
 use crate::positions::{Promise, Role};
-use crate::superblock::{choose, read_slots};
+use crate::superblock::{Slots, choose, read_slots};
+
+/// Reading the superblock back; see [`Store`]. No superblock is written between begin and finish.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct FactsStep {
+    disk: Arc<dyn Disk>,
+}
+
+impl FactsStep {
+    /// Both slots as they are on the disk.
+    pub(crate) fn run(&self) -> Result<Slots, DiskError> {
+        read_slots(&*self.disk)
+    }
+}
 
 impl Store {
     /// Syncs the log, then reports what is on the disk: the superblock is read again and must be
@@ -22,17 +39,29 @@ impl Store {
                 unreachable!("a sync of the head names no position")
             }
         }
-        self.durable_facts()
+        let slots = self.begin_facts()?.run();
+        self.finish_facts(slots)
     }
 
-    /// The facts as of the durable position.
-    pub(crate) fn durable_facts(&mut self) -> Result<ReplicaFacts, FactsError> {
+    /// Begins to report the facts as of the durable position.
+    pub(crate) fn begin_facts(&self) -> Result<FactsStep, Poisoned> {
+        self.check_poison()?;
+        Ok(FactsStep {
+            disk: Arc::clone(&self.disks.log),
+        })
+    }
+
+    /// The facts, if the disk holds what was written to it.
+    pub(crate) fn finish_facts(
+        &mut self,
+        slots: Result<Slots, DiskError>,
+    ) -> Result<ReplicaFacts, FactsError> {
         self.check_poison()?;
         assert!(
             !self.meta_under_way,
             "facts while the superblock is written"
         );
-        let on_disk = choose(read_slots(&*self.disks.log)?, self.disks.log.name());
+        let on_disk = choose(slots?, self.disks.log.name());
         let as_written = on_disk.is_ok_and(|superblock| superblock == self.superblock);
         if !as_written {
             let damage = Damage::Superblock {
@@ -73,15 +102,22 @@ impl Store {
     /// # Errors
     /// When a higher epoch is promised already, or the store is poisoned.
     pub fn fence(&mut self, epoch: Epoch) -> Result<Promise, PromiseError> {
+        let step = self.begin_fence(epoch)?;
+        self.promised(step)
+    }
+
+    /// Begins to fence; `None` when the epoch is the promised one.
+    pub(crate) fn begin_fence(&mut self, epoch: Epoch) -> Result<Option<MetaStep>, PromiseError> {
         self.check_poison()?;
         let promise = self.promise();
         if epoch < promise.epoch {
             return Err(stale(promise, epoch));
         }
-        if epoch > promise.epoch {
-            self.promise_durably(fenced(promise, epoch))?;
-        }
-        Ok(self.promise())
+        self.begin_promise(if epoch > promise.epoch {
+            fenced(promise, epoch)
+        } else {
+            promise
+        })
     }
 
     /// Takes a role in the promised epoch, durably.
@@ -89,6 +125,16 @@ impl Store {
     /// # Errors
     /// When the epoch is not the promised one, or the store is poisoned.
     pub fn set_role(&mut self, epoch: Epoch, role: Role) -> Result<Promise, PromiseError> {
+        let step = self.begin_role(epoch, role)?;
+        self.promised(step)
+    }
+
+    /// Begins to take a role; `None` when it is the present one.
+    pub(crate) fn begin_role(
+        &mut self,
+        epoch: Epoch,
+        role: Role,
+    ) -> Result<Option<MetaStep>, PromiseError> {
         self.check_poison()?;
         let promise = self.promise();
         if epoch < promise.epoch {
@@ -100,10 +146,7 @@ impl Store {
                 offered: epoch,
             });
         }
-        if promise.role != role {
-            self.promise_durably(Promise { role, ..promise })?;
-        }
-        Ok(self.promise())
+        self.begin_promise(Promise { role, ..promise })
     }
 
     /// Admits a primary's session, durably: its epoch is not older than the promised one, and
@@ -117,6 +160,16 @@ impl Store {
         epoch: Epoch,
         session: SessionId,
     ) -> Result<Promise, PromiseError> {
+        let step = self.begin_session(epoch, session)?;
+        self.promised(step)
+    }
+
+    /// Begins to admit a session.
+    pub(crate) fn begin_session(
+        &mut self,
+        epoch: Epoch,
+        session: SessionId,
+    ) -> Result<Option<MetaStep>, PromiseError> {
         self.check_poison()?;
         let promise = self.promise();
         if epoch < promise.epoch {
@@ -136,15 +189,28 @@ impl Store {
                 offered: session,
             });
         }
-        self.promise_durably(Promise {
+        self.begin_promise(Promise {
             session: Some(session),
             ..promise
-        })?;
-        Ok(self.promise())
+        })
     }
 
-    fn promise_durably(&mut self, promise: Promise) -> Result<(), Poisoned> {
-        self.write_meta(Copies::Both, |next| next.promise = promise)
+    /// Begins to make a promise durable, unless it is so already. It is in force from the finish on.
+    fn begin_promise(&mut self, promise: Promise) -> Result<Option<MetaStep>, PromiseError> {
+        if promise == self.promise() {
+            return Ok(None);
+        }
+        let step = self.begin_meta(Copies::Both, |next| next.promise = promise)?;
+        Ok(Some(step))
+    }
+
+    /// The rest of a promise, in one go.
+    fn promised(&mut self, step: Option<MetaStep>) -> Result<Promise, PromiseError> {
+        if let Some(step) = step {
+            let result = step.run();
+            self.finish_meta(step, result)?;
+        }
+        Ok(self.promise())
     }
 }
 

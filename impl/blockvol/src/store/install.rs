@@ -13,7 +13,8 @@
 use holdfast_types::{Epoch, Lineage, Lsn};
 
 use super::Store;
-use super::meta::Copies;
+use super::meta::{Copies, MetaStep};
+use crate::disk::DiskError;
 use crate::error::{BaseError, Poisoned};
 use crate::image::BaseManifest;
 use crate::index::DirtyIndex;
@@ -53,12 +54,46 @@ pub(crate) fn check_manifest(
     }
 }
 
+/// A switch to another base, or to none; see [`Store`]. Between begin and finish there is no cut, no
+/// other switch and no write-back; what is appended meanwhile goes with the old log.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct SwitchStep {
+    meta: MetaStep,
+    start: LogStart,
+    extent_bound: Lsn,
+    lineage: Lineage,
+}
+
+impl SwitchStep {
+    /// Writes the superblock.
+    pub(crate) fn run(&self) -> Result<(), DiskError> {
+        self.meta.run()
+    }
+}
+
 impl Store {
-    /// Step 1. Returns what names this install: a later one ends it.
-    pub(crate) fn begin_install(&mut self) -> Result<u64, Poisoned> {
-        self.replace_base(Lsn::ZERO, Lsn::MAX, Lineage::default())?;
+    /// Begins step 1.
+    pub(crate) fn begin_blank(&mut self) -> Result<SwitchStep, Poisoned> {
+        self.begin_switch(Lsn::ZERO, Lsn::MAX, Lineage::default())
+    }
+
+    /// Takes the result of step 1. Returns what names this install: a later one ends it.
+    pub(crate) fn finish_blank(
+        &mut self,
+        step: SwitchStep,
+        result: Result<(), DiskError>,
+    ) -> Result<u64, Poisoned> {
+        self.finish_switch(step, result)?;
         self.install += 1;
         Ok(self.install)
+    }
+
+    /// Step 1 in one go.
+    pub(crate) fn blank(&mut self) -> Result<u64, Poisoned> {
+        let step = self.begin_blank()?;
+        let result = step.run();
+        self.finish_blank(step, result)
     }
 
     /// Whether an install is the one in force.
@@ -71,17 +106,26 @@ impl Store {
         }
     }
 
-    /// Step 3, after the extent was synced and its digest checked.
-    pub(crate) fn finish_install(
+    /// Begins step 3, after the extent was synced and its digest checked.
+    pub(crate) fn begin_new_base(
         &mut self,
         install: u64,
         manifest: &BaseManifest,
-    ) -> Result<Positions, BaseError> {
+    ) -> Result<SwitchStep, BaseError> {
         self.check_install(install)?;
         check_manifest(&self.superblock, manifest)?;
         let mut lineage = manifest.lineage.clone();
         lineage.truncate_to(manifest.base_lsn);
-        self.replace_base(manifest.base_lsn, manifest.extent_bound, lineage)?;
+        Ok(self.begin_switch(manifest.base_lsn, manifest.extent_bound, lineage)?)
+    }
+
+    /// Takes the result of step 3.
+    pub(crate) fn finish_new_base(
+        &mut self,
+        step: SwitchStep,
+        result: Result<(), DiskError>,
+    ) -> Result<Positions, Poisoned> {
+        self.finish_switch(step, result)?;
         Ok(self.positions())
     }
 
@@ -89,13 +133,13 @@ impl Store {
         &self.superblock
     }
 
-    /// An empty log after `base`, durably: positions move with the data (F35).
-    fn replace_base(
+    /// Begins to make an empty log after `base`.
+    fn begin_switch(
         &mut self,
         base: Lsn,
         extent_bound: Lsn,
         lineage: Lineage,
-    ) -> Result<(), Poisoned> {
+    ) -> Result<SwitchStep, Poisoned> {
         let start = LogStart {
             lsn: base,
             epoch: lineage.epoch_at(base).unwrap_or(Epoch(0)),
@@ -103,7 +147,7 @@ impl Store {
             chain: 0,
         };
         let generation = self.log_generation() + 1;
-        self.write_meta(Copies::Both, |next| {
+        let meta = self.begin_meta(Copies::Both, |next| {
             next.checkpoint = base;
             next.extent_bound = extent_bound;
             next.durable = base;
@@ -114,6 +158,28 @@ impl Store {
                 generation,
             };
         })?;
+        Ok(SwitchStep {
+            meta,
+            start,
+            extent_bound,
+            lineage,
+        })
+    }
+
+    /// Positions move with the data (F35).
+    fn finish_switch(
+        &mut self,
+        step: SwitchStep,
+        result: Result<(), DiskError>,
+    ) -> Result<(), Poisoned> {
+        let SwitchStep {
+            meta,
+            start,
+            extent_bound,
+            lineage,
+        } = step;
+        let base = start.lsn;
+        self.finish_meta(meta, result)?;
         self.metas.clear();
         self.index = DirtyIndex::default();
         self.recent.reset(base);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use holdfast_types::{BLOCK_SIZE, Lineage, Lsn};
 
 use super::Store;
-use super::meta::Copies;
+use super::meta::{Copies, MetaStep};
 use crate::disk::{DiskError, Disks};
-use crate::error::{OpenError, SyncError};
+use crate::error::{OpenError, Poisoned, SyncError};
 use crate::index::DirtyIndex;
 use crate::log::ring::Ring;
 use crate::log::scan::{LogEnd, Meta, Rules, Scan};
@@ -225,7 +225,7 @@ impl Store {
         self.durable = Lsn::ZERO;
         // Beyond every generation that a lost superblock could have counted to.
         self.superblock.floor.generation += 1 << 20;
-        self.begin_install()
+        self.blank()
             .map_err(|poisoned| OpenError::Disk(*poisoned.cause))?;
         self.begin_incarnation()
     }
@@ -236,9 +236,18 @@ impl Store {
     /// When the sync or the superblock write fails.
     pub fn close(&mut self) -> Result<(), SyncError> {
         self.sync()?;
-        if self.superblock.durable < self.durable {
-            self.write_meta(Copies::Both, |_| ())?;
+        if let Some(step) = self.begin_close()? {
+            let result = step.run();
+            self.finish_meta(step, result)?;
         }
         Ok(())
+    }
+
+    /// Begins to record that what is durable now is so; `None` when the superblock knows.
+    pub(crate) fn begin_close(&mut self) -> Result<Option<MetaStep>, Poisoned> {
+        if self.superblock.durable >= self.durable {
+            return Ok(None);
+        }
+        self.begin_meta(Copies::Both, |_| ()).map(Some)
     }
 }

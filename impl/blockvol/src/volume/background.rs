@@ -275,7 +275,7 @@ impl Shared {
     }
 
     /// A superblock write with the core's lock released while the disk works.
-    fn meta_step(
+    pub(super) fn meta_step(
         &self,
         begin: impl FnOnce(&mut Store) -> Result<Option<MetaStep>, Poisoned>,
         finish: impl FnOnce(&mut Store, MetaStep, Result<(), DiskError>) -> Result<(), Poisoned>,

@@ -119,7 +119,11 @@ impl Volume {
     pub fn begin_install(&self) -> Result<BaseInstall, BaseError> {
         let _flush = self.shared.flush_lock();
         let _meta = self.shared.meta_lock();
-        let install = self.shared.with_store(Store::begin_install)?;
+        let step = self.shared.with_store(Store::begin_blank)?;
+        let result = step.run();
+        let install = self
+            .shared
+            .with_store(|store| store.finish_blank(step, result))?;
         Ok(BaseInstall {
             digests: no_digests(&self.shared),
             shared: Arc::clone(&self.shared),
@@ -289,8 +293,13 @@ impl BaseInstall {
         self.sync_extent()?;
         let _flush = self.shared.flush_lock();
         let _meta = self.shared.meta_lock();
-        self.shared
-            .with_store(|store| store.finish_install(self.install, manifest))
+        let step = self
+            .shared
+            .with_store(|store| store.begin_new_base(self.install, manifest))?;
+        let result = step.run();
+        Ok(self
+            .shared
+            .with_store(|store| store.finish_new_base(step, result))?)
     }
 
     fn check(&self) -> Result<(), BaseError> {

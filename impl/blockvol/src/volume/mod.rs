@@ -7,8 +7,9 @@
 //! hand-over, no delay.
 //!
 //! Locks, always taken in this order: `flushing` (one cycle of write-back, or a cut, or a switch of
-//! bases, or a chunk of one), `writing_meta` (one superblock write), `state` (the core; held over no disk operation
-//! but the buffered append, and the rare durable steps that nothing else may run beside).
+//! bases, or a chunk of one), `writing_meta` (one superblock write), `state` (the core). `state` is
+//! held over no disk operation but the buffered append, so that whoever only looks never waits for a
+//! disk (F41).
 
 mod background;
 mod base;
@@ -35,7 +36,7 @@ use crate::error::{
 };
 use crate::options::{FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions};
 use crate::positions::{FlushBound, Positions, Promise, ReadPoint, Role};
-use crate::store::{Recovery, Store};
+use crate::store::{MetaStep, Recovery, Store};
 
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;
@@ -277,8 +278,9 @@ impl Volume {
     /// When the volume is, or becomes, poisoned.
     pub fn close(&self) -> Result<(), SyncError> {
         self.sync()?;
-        let _meta = self.shared.meta_lock();
-        self.shared.with_store(Store::close)
+        self.shared
+            .meta_step(Store::begin_close, Store::finish_meta)?;
+        Ok(())
     }
 
     /// The volume.
@@ -473,9 +475,22 @@ impl Volume {
     /// When effects beyond `to` may be in the extent (a rebuild is needed), or `to` is beyond the
     /// head; nothing was changed then. When the disk fails the volume is poisoned.
     pub fn truncate(&self, to: Lsn) -> Result<(), TruncateError> {
-        let _flush = self.shared.flush_lock();
-        let _meta = self.shared.meta_lock();
-        self.shared.with_store(|store| store.truncate(to))
+        let shared = &self.shared;
+        let _flush = shared.flush_lock();
+        shared.lock().store.check_truncate(to)?;
+        match self.sync() {
+            Ok(_) => {}
+            Err(SyncError::Poisoned(poisoned)) => return Err(poisoned.into()),
+            Err(SyncError::BeyondHead { .. } | SyncError::Cut { .. }) => {
+                unreachable!("cuts and switches of bases come one after the other")
+            }
+        }
+        let _meta = shared.meta_lock();
+        let Some(step) = shared.with_store(|store| store.begin_cut(to))? else {
+            return Ok(());
+        };
+        let result = step.run();
+        shared.with_store(|store| store.finish_cut(step, result))
     }
 
     /// Takes what the primary says is committed, as far as this log reaches; never goes back.
@@ -546,8 +561,7 @@ impl Volume {
     /// # Errors
     /// When a higher epoch is promised already, or the volume is poisoned.
     pub fn fence(&self, epoch: Epoch) -> Result<Promise, PromiseError> {
-        let _meta = self.shared.meta_lock();
-        self.shared.with_store(|store| store.fence(epoch))
+        self.promise_durably(|store| store.begin_fence(epoch))
     }
 
     /// Takes a role in the promised epoch, durably.
@@ -555,8 +569,7 @@ impl Volume {
     /// # Errors
     /// When the epoch is not the promised one, or the volume is poisoned.
     pub fn set_role(&self, epoch: Epoch, role: Role) -> Result<Promise, PromiseError> {
-        let _meta = self.shared.meta_lock();
-        self.shared.with_store(|store| store.set_role(epoch, role))
+        self.promise_durably(|store| store.begin_role(epoch, role))
     }
 
     /// Admits a primary's session, durably; a newer epoch is promised with it.
@@ -564,9 +577,21 @@ impl Volume {
     /// # Errors
     /// When epoch or session is stale, or the volume is poisoned.
     pub fn admit_session(&self, epoch: Epoch, session: SessionId) -> Result<Promise, PromiseError> {
+        self.promise_durably(|store| store.begin_session(epoch, session))
+    }
+
+    /// Promises are made one after the other, and others look at the one in force meanwhile.
+    fn promise_durably(
+        &self,
+        begin: impl FnOnce(&mut Store) -> Result<Option<MetaStep>, PromiseError>,
+    ) -> Result<Promise, PromiseError> {
         let _meta = self.shared.meta_lock();
-        self.shared
-            .with_store(|store| store.admit_session(epoch, session))
+        if let Some(step) = self.shared.with_store(begin)? {
+            let result = step.run();
+            self.shared
+                .with_store(|store| store.finish_meta(step, result))?;
+        }
+        Ok(self.promise())
     }
 
     /// Syncs the log, then reports what is on the disk.
@@ -579,7 +604,9 @@ impl Volume {
             Err(SyncError::Poisoned(poisoned)) => return Err(poisoned.into()),
         }
         let _meta = self.shared.meta_lock();
-        self.shared.with_store(Store::durable_facts)
+        let step = self.shared.lock().store.begin_facts()?;
+        let slots = step.run();
+        self.shared.with_store(|store| store.finish_facts(slots))
     }
 
     /// What this store can prove of its history; the epoch is the promised one.
