@@ -32,6 +32,7 @@ enum Hold {
     Nothing,
     Next(Work),
     Held,
+    Panic,
 }
 
 /// Holds back one operation, before it has any effect; all others pass.
@@ -54,6 +55,10 @@ impl Gate {
             while *hold == Hold::Held {
                 hold = self.changed.wait(hold).unwrap();
             }
+            if *hold == Hold::Panic {
+                drop(hold);
+                panic!("the disk's driver panics, as it was told to");
+            }
         }
     }
 
@@ -67,7 +72,15 @@ impl Gate {
     }
 
     fn release(&self) {
-        *self.hold.lock().unwrap() = Hold::Nothing;
+        self.end(Hold::Nothing);
+    }
+
+    fn panic(&self) {
+        self.end(Hold::Panic);
+    }
+
+    fn end(&self, how: Hold) {
+        *self.hold.lock().unwrap() = how;
         self.changed.notify_all();
     }
 }
@@ -378,4 +391,30 @@ fn waiters_are_woken_by_a_sync_that_moved_nothing() {
     let mut expected = vec![3; BLOCKS as usize];
     expected[..(BLOCKS / 8) as usize].fill(4);
     assert_eq!(read_all(&recovered), expected);
+}
+
+/// Whoever syncs for the others may die of a broken invariant; they must not sleep on.
+#[test]
+fn f14_waiters_are_woken_when_the_one_who_syncs_panics() {
+    let scene = Scene::new();
+    scene.log.hold_next(Work::Sync);
+    let dying = scene.spawn(|volume| volume.sync());
+    scene.log.wait_until_held();
+    let head = write(&scene.volume, 1, 0, 1, 4);
+    let (tell, told) = mpsc::channel();
+    let seen = scene.volume.clone();
+    let subscription = scene.volume.subscribe(move |_| {
+        let _ = tell.send(seen.poisoned().is_some());
+    });
+    let waiters: Vec<_> = (0..4)
+        .map(|_| scene.spawn(move |volume| volume.sync_to(head)))
+        .collect();
+    scene.log.panic();
+    assert!(dying.recv_timeout(STUCK).is_err(), "it panicked");
+    for waiter in waiters {
+        let woken = waiter.recv_timeout(STUCK).expect("woken");
+        assert!(matches!(woken, Err(SyncError::Poisoned(_))), "{woken:?}");
+    }
+    assert_eq!(told.recv_timeout(STUCK), Ok(true));
+    drop(subscription);
 }

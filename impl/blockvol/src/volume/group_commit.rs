@@ -4,12 +4,14 @@
 //! waits, and shares the next one. No timer: an idle volume syncs at once, a busy one forms
 //! groups as large as the disk is slow.
 
+use std::io;
 use std::sync::atomic::Ordering;
+use std::thread;
 
 use holdfast_types::Lsn;
 
 use super::{Shared, Volume};
-use crate::error::SyncError;
+use crate::error::{DiskError, DiskOp, SyncError};
 use crate::log::scan::UNSYNCED_BYTES_MAX;
 
 impl Volume {
@@ -48,6 +50,31 @@ impl Volume {
     }
 }
 
+/// Whose turn it is to sync. If he panics, those who wait for him must not sleep for ever: nobody
+/// knows what his sync proved, so it counts as a failed one.
+struct Turn<'a>(&'a Shared);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            return;
+        }
+        if self.0.state.is_poisoned() {
+            // Whoever wakes finds the same.
+            self.0.progress.notify_all();
+            return;
+        }
+        self.0.with_state(|state| {
+            state.syncing = false;
+            let died = io::Error::other("the thread that synced it panicked");
+            let log = state.store.disks().log.name().to_owned();
+            state
+                .store
+                .poison(DiskError::new(DiskOp::Sync, &log, 0, 0, &died));
+        });
+    }
+}
+
 impl Shared {
     pub(super) fn sync_to(&self, lsn: Lsn) -> Result<Lsn, SyncError> {
         let mut state = self.lock();
@@ -75,8 +102,10 @@ impl Shared {
             let step = state.store.begin_sync()?;
             state.syncing = true;
             drop(state);
+            let turn = Turn(self);
             let result = step.run();
             self.finish_group(&step, result)?;
+            drop(turn);
             state = self.lock();
         }
     }
@@ -84,7 +113,7 @@ impl Shared {
     fn finish_group(
         &self,
         step: &crate::store::SyncStep,
-        result: Result<(), crate::disk::DiskError>,
+        result: Result<(), DiskError>,
     ) -> Result<(), SyncError> {
         self.with_state(|state| {
             state.syncing = false;
