@@ -59,7 +59,7 @@ const TRIO: Bounds = Bounds {
     ..BASE
 };
 
-const LATTICE: [Row; 25] = [
+const LATTICE: [Row; 28] = [
     (
         "pair",
         "two copies of sync_all, every step on its own: answers, lease, downtime, lost streams",
@@ -105,7 +105,7 @@ const LATTICE: [Row; 25] = [
             writes: 1,
             ..MEMBERS
         },
-        true,
+        false,
     ),
     (
         "newcomer",
@@ -214,7 +214,7 @@ const LATTICE: [Row; 25] = [
             writes: 1,
             ..TRIO
         },
-        true,
+        false,
     ),
     (
         "quorum-local",
@@ -257,7 +257,7 @@ const LATTICE: [Row; 25] = [
             joins: true,
             ..TRIO
         },
-        false,
+        true,
     ),
     (
         "trio",
@@ -274,6 +274,8 @@ const LATTICE: [Row; 25] = [
         "three copies of sync_all, joining and leaving",
         Bounds {
             writes: 1,
+            crashes: Members(0),
+            disconnects: true,
             joins: true,
             leaves: true,
             ..TRIO
@@ -317,6 +319,47 @@ const LATTICE: [Row; 25] = [
             crashes: Members(0),
             ..TRIO
         },
+        true,
+    ),
+    (
+        "mode-change-back",
+        "from sync_all to sync_quorum",
+        Bounds {
+            new_mode: Some(Mode::SyncQuorum),
+            writes: 1,
+            crashes: Members(0),
+            ..TRIO
+        },
+        true,
+    ),
+    (
+        "quorum-members",
+        "an in-sync set smaller than the set of voters, over two epochs",
+        Bounds {
+            mode: Mode::SyncQuorum,
+            write_ack: WriteAck::Local,
+            writes: 1,
+            crashes: Members(0),
+            disconnects: true,
+            joins: true,
+            leaves: true,
+            ..TRIO
+        },
+        false,
+    ),
+    (
+        "quorum-forced",
+        "one voter after a forced promotion, the others join again",
+        Bounds {
+            mode: Mode::SyncQuorum,
+            write_ack: WriteAck::Local,
+            writes: 1,
+            epochs: 3,
+            forced: 1,
+            crashes: Members(0),
+            joins: true,
+            ..TRIO
+        },
         false,
     ),
     (
@@ -353,7 +396,7 @@ const LATTICE: [Row; 25] = [
         Bounds {
             wire: 2,
             sessions: 2,
-            writes: 2,
+            writes: 1,
             epochs: 2,
             isr: Members::only(0),
             crashes: Members(0),

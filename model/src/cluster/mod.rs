@@ -13,10 +13,13 @@
 //! barriers and acknowledgements are each under way on their own (lost, late, overtaken, twice);
 //! handshake and truncation are atomic everywhere. Requests to the authority are always under way
 //! on their own. Time is an order: a lease runs out on the primary's clock before the authority's.
-//! Revisions are not counted (see `membership.rs`). `committed_seen` is not kept: it guards against
-//! lying disks, which do not occur here. Write-back of an entry range is one step; what a crash
-//! leaves in the middle of it, torn sectors and failed syncs belong to the `storage` specification,
-//! the calls of a session and their tokens to `session`. Volume operations are not modelled.
+//! Revisions are not counted (see `membership.rs`). Where a bound says so, a crash and its restart,
+//! a lease's end and the mint, an answer and the moment at which it may be given are one step each;
+//! `docs/decisions/043` says why that hides nothing, and the instance `pair` does without.
+//! `committed_seen` is not kept: it guards against lying disks, which do not occur here. Write-back
+//! of an entry range is one step; what a crash leaves in the middle of it, torn sectors and failed
+//! syncs belong to the `storage` specification, the calls of a session and their tokens to
+//! `session`. Volume operations are not modelled.
 //!
 //! **How to break it.** Ask `self.is(Broken::...)` where a rule is kept, or run
 //! `holdfast-model mutants`, which does so for every rule in `rules.rs`, then `holdfast-model trace

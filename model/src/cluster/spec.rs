@@ -35,9 +35,9 @@ impl Spec for Cluster {
                 Action::Reclaim { node },
                 Action::Fence { node },
                 Action::Promote {
-                        node,
-                        shrink: false,
-                    },
+                    node,
+                    shrink: false,
+                },
                 Action::Promote { node, shrink: true },
                 Action::ForcePromote { node },
                 Action::Crash { node },
