@@ -80,6 +80,16 @@ async fn f30_returning_primary_is_truncated_to_what_its_successor_holds() {
         cluster.until_in_sync(other).await;
         cluster.link(other).cut();
     }
+    cluster
+        .until("the primary has noticed", |cluster| {
+            let lost = |name| {
+                cluster
+                    .sender(name)
+                    .is_some_and(|(state, _)| state != "in_sync")
+            };
+            others.iter().all(|other| lost(other))
+        })
+        .await;
     // What only the old primary logs is never acknowledged.
     let before = primary.progress().written;
     let lost = Bytes::from(pattern(3, 5, 0xee));

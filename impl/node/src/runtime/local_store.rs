@@ -146,7 +146,8 @@ pub(crate) fn promise_refused(error: PromiseError) -> Refusal {
 pub(crate) fn volume_options(retention_percent: u8, log_bytes: u64) -> VolumeOptions {
     VolumeOptions {
         retain_bytes: Some(log_bytes / 100 * u64::from(retention_percent.min(25))),
-        log_full_wait: Duration::from_secs(5),
+        // Who waits for room waits in its own loop, where it can still answer others.
+        log_full_wait: Duration::from_millis(1),
         ..VolumeOptions::default()
     }
 }

@@ -164,6 +164,7 @@ pub struct Node {
     shared: Arc<NodeShared>,
     authority_address: Option<SocketAddr>,
     nbd_listeners: Vec<Listener>,
+    replication: tokio::task::JoinHandle<()>,
     tasks: tokio::task::JoinSet<()>,
 }
 
@@ -224,7 +225,8 @@ impl Node {
         let nbd_listeners = shared.listen_for_clients().await?;
         let admin = shared.listen_for_commands()?;
         let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(replica_server::serve(Arc::clone(&shared), replication));
+        let replication = replica_server::serve(Arc::clone(&shared), replication);
+        let replication = tokio::spawn(replication);
         tasks.spawn(serve_tcp(Arc::clone(&shared), control_listener));
         tasks.spawn(serve_unix(Arc::clone(&shared), admin));
         let authority_address = authority_listener.map(|(listener, address)| {
@@ -237,6 +239,7 @@ impl Node {
             shared,
             authority_address,
             nbd_listeners,
+            replication,
             tasks,
         })
     }
@@ -333,6 +336,9 @@ impl Node {
         self.shared.life.send_replace(Life::Ended);
         self.nbd_listeners.clear();
         self.shared.exports.shut_down().await;
+        if let Err(error) = (&mut self.replication).await {
+            tracing::error!(%error, "the replication listener did not end well");
+        }
         self.tasks.shutdown().await;
         let slots = std::mem::take(&mut *self.shared.slots());
         for slot in slots.into_values() {

@@ -15,10 +15,12 @@
 mod gate;
 mod lease;
 mod membership;
+mod pace;
 mod recovery;
 mod sender;
 mod session;
 mod transfer;
+mod uncommitted;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,6 +37,9 @@ use super::local_store::LocalStore;
 use crate::authority::{Authority, Incarnation, LeaseRequest};
 use crate::commit::{Acknowledged, CommitLedger, Progress};
 use crate::config::{LeaseConfig, LimitsConfig};
+
+use pace::Pacer;
+use uncommitted::Uncommitted;
 
 pub use gate::IoFailure;
 pub(crate) use recovery::Recovery;
@@ -104,6 +109,10 @@ pub struct Primary {
     incarnation: Incarnation,
     record: watch::Sender<VolumeRecord>,
     ledger: Mutex<CommitLedger>,
+    uncommitted: Mutex<Uncommitted>,
+    pacer: Mutex<Pacer>,
+    /// Raised with every change of what paces writers.
+    pace_moved: watch::Sender<u64>,
     /// Raised with every change of the ledger.
     ledger_moved: watch::Sender<u64>,
     progress: watch::Sender<Progress>,
@@ -129,6 +138,9 @@ impl Primary {
             incarnation: Incarnation::random(),
             progress: watch::Sender::new(ledger.progress()),
             ledger: Mutex::new(ledger),
+            uncommitted: Mutex::new(Uncommitted::new(store.volume().log_bytes())),
+            pacer: Mutex::new(Pacer::default()),
+            pace_moved: watch::Sender::new(0),
             ledger_moved: watch::Sender::new(0),
             record: watch::Sender::new(record),
             lease_until: watch::Sender::new(Duration::ZERO),
@@ -363,11 +375,12 @@ impl Primary {
             return self.stop(StopReason::Deposed { by: record.epoch });
         }
         self.store.set_mode(record.mode);
-        self.update(|ledger| ledger.adopt(record));
         if let Err(refusal) = self.services.recovery.assign(record, &self.services.id) {
             tracing::warn!(volume = %self.volume, %refusal, "the engine refused an assignment");
         }
         self.record.send_replace(record.clone());
+        // Last: what is acknowledged under a record is acknowledged after the record was told.
+        self.update(|ledger| ledger.adopt(record));
     }
 
     fn ledger(&self) -> MutexGuard<'_, CommitLedger> {
@@ -375,11 +388,32 @@ impl Primary {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn uncommitted(&self) -> MutexGuard<'_, Uncommitted> {
+        // Every change of it is complete when the lock is released.
+        self.uncommitted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pacer(&self) -> MutexGuard<'_, Pacer> {
+        // Every change of it is complete when the lock is released.
+        self.pacer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what paces writers and tells those who wait.
+    fn pace(&self, change: impl FnOnce(&mut Pacer)) {
+        change(&mut self.pacer());
+        self.pace_moved
+            .send_modify(|generation| *generation = generation.wrapping_add(1));
+    }
+
     /// Changes the ledger and tells everyone who waits for what follows from it.
     fn update(&self, change: impl FnOnce(&mut CommitLedger) -> Progress) {
         let progress = change(&mut self.ledger());
         self.ledger_moved
             .send_modify(|generation| *generation = generation.wrapping_add(1));
+        // Before anyone is woken: who waits for room must find it when it looks.
+        self.uncommitted().committed(progress.committed);
         let moved = self.progress.send_if_modified(|present| {
             // Two updates may arrive here in another order than they were made in.
             let newer = Progress {

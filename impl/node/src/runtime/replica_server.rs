@@ -1,7 +1,7 @@
 //! Connections of primaries: a [`Receiver`] with a socket and a store.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdfast_blockvol::{
@@ -14,7 +14,7 @@ use holdfast_wire::{
 };
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::block_in_place;
+use tokio::task::{JoinSet, block_in_place};
 use tokio::time::timeout;
 
 use super::framed::{FrameReader, FrameWriter, StreamError, frames};
@@ -31,20 +31,25 @@ const _: () = assert!(
 /// How long a connection may take to say hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 
+/// How long a batch may wait for room in the log.
+const ROOM_WAIT: Duration = Duration::from_secs(5);
+
 /// How often a connection looks whether its store still works.
 const HEALTH_EVERY: Duration = Duration::from_secs(1);
 
-/// Accepts primaries until the node stops.
+/// Accepts primaries until the node stops; returns when the last connection is gone.
 pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
+    let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = node.stopping() => return,
+            Some(_) = connections.join_next() => continue,
+            () = node.stopping() => return connections.shutdown().await,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let node = Arc::clone(&node);
-                tokio::spawn(async move {
+                connections.spawn(async move {
                     let served = tokio::select! {
                         served = connection(&node, stream) => served,
                         () = node.stopping() => return,
@@ -82,6 +87,7 @@ async fn connection(node: &Arc<NodeShared>, stream: TcpStream) -> Result<(), Str
         store,
         volume,
         install: None,
+        waiting: None,
     };
     match link.run(first, &mut reader, &mut writer).await? {
         Ended::Refused(frame, refusal) => {
@@ -117,6 +123,16 @@ struct Link {
     store: Arc<LocalStore>,
     volume: VolumeId,
     install: Option<BaseInstall>,
+    /// A batch for which the log has no room yet. Nothing is read before it is in; barriers are
+    /// answered all the while, since what they prove is what makes room.
+    waiting: Option<Waiting>,
+}
+
+/// A batch that waits for room in the log.
+struct Waiting {
+    entries: Vec<LogEntry<Bytes>>,
+    committed: Lsn,
+    until: Instant,
 }
 
 impl Link {
@@ -138,24 +154,30 @@ impl Link {
             }
             // What has come already is taken before anything is answered: those who wait share a
             // sync, and answers share a packet.
-            next = reader.buffered()?;
-            if next.is_some() {
-                continue;
+            if self.waiting.is_none() {
+                next = reader.buffered()?;
+                if next.is_some() {
+                    continue;
+                }
             }
             moved.borrow_and_update();
+            match block_in_place(|| self.append_waiting()) {
+                Ok(answer) => self.send(writer, answer).await?,
+                Err(refusal) => {
+                    let about = self.own_frame();
+                    return Ok(Ended::Refused(about, refusal));
+                }
+            }
             self.answer_barriers(writer).await?;
             writer.flush().await?;
             tokio::select! {
                 biased;
-                frame = reader.next() => next = Some(frame?),
+                frame = reader.next(), if self.waiting.is_none() => next = Some(frame?),
                 _ = moved.changed() => {}
                 () = tokio::time::sleep(HEALTH_EVERY) => {}
             }
-            if let (Some(poisoned), Some((epoch, session))) =
-                (self.store.volume().poisoned(), self.receiver.authority())
-            {
-                let about = self.frame(epoch, session, Message::RebuildReady);
-                return Ok(Ended::Refused(about, store_failed(poisoned)));
+            if let Some(poisoned) = self.store.volume().poisoned() {
+                return Ok(Ended::Refused(self.own_frame(), store_failed(poisoned)));
             }
         }
     }
@@ -163,6 +185,13 @@ impl Link {
     /// The frame in which a refusal of `frame` would go: same authority.
     fn answer_to(&self, frame: &Frame) -> Frame {
         self.frame(frame.epoch, frame.session, Message::RebuildReady)
+    }
+
+    /// The same for what no frame asked for.
+    fn own_frame(&self) -> Frame {
+        let none = (Epoch(0), SessionId(0));
+        let (epoch, session) = self.receiver.authority().unwrap_or(none);
+        self.frame(epoch, session, Message::RebuildReady)
     }
 
     fn frame(&self, epoch: Epoch, session: SessionId, message: Message) -> Frame {
@@ -196,11 +225,7 @@ impl Link {
         // A session that was superseded vouches for nothing: the log may have been cut since.
         let durable = {
             let _exclusive = self.store.exclusive();
-            let present = self.store.present();
-            let own = self.receiver.authority();
-            if own.map(|(epoch, session)| (epoch, Some(session)))
-                != Some((present.epoch, present.session))
-            {
+            if self.check_present().is_err() {
                 return Err(StreamError::Closed);
             }
             self.store.positions().durable
@@ -238,10 +263,17 @@ impl Link {
                 }
             }
             StoreCall::Append {
-                previous,
+                previous: _,
                 entries,
                 committed,
-            } => self.append(previous, &entries, committed)?,
+            } => {
+                self.waiting = Some(Waiting {
+                    entries,
+                    committed,
+                    until: Instant::now() + ROOM_WAIT,
+                });
+                return self.append();
+            }
             StoreCall::Commit { committed } => {
                 self.store.volume().set_committed(committed);
                 StoreOutcome::Noted
@@ -277,18 +309,55 @@ impl Link {
         })
     }
 
-    fn append(
-        &self,
-        previous: LogPosition,
-        entries: &[LogEntry<Bytes>],
-        committed: Lsn,
-    ) -> Result<StoreOutcome, Refusal> {
+    /// Tries the batch that waits again, under the authority of this moment.
+    fn append_waiting(&mut self) -> Result<Option<Message>, Refusal> {
+        if self.waiting.is_none() {
+            return Ok(None);
+        }
+        let store = Arc::clone(&self.store);
+        let _exclusive = store.exclusive();
+        self.check_present()?;
+        match self.append()? {
+            Some(outcome) => self.receiver.done(outcome),
+            None => Ok(None),
+        }
+    }
+
+    /// Appends what waits, as far as there is room; `None` while some of it still waits.
+    fn append(&mut self) -> Result<Option<StoreOutcome>, Refusal> {
+        let Some(waiting) = &mut self.waiting else {
+            return Ok(None);
+        };
         let volume = self.store.volume();
-        volume
-            .append_entries((previous.lsn, previous.epoch), entries)
-            .map_err(append_refused)?;
-        volume.set_committed(committed);
-        Ok(StoreOutcome::Appended)
+        // Of the entries that are here already: they may be written back, which makes room.
+        volume.set_committed(waiting.committed);
+        let last = volume.last();
+        waiting.entries.retain(|entry| entry.lsn > last.0);
+        match volume.append_entries(last, &waiting.entries) {
+            Ok(_) => {
+                volume.set_committed(waiting.committed);
+                self.waiting = None;
+                Ok(Some(StoreOutcome::Appended))
+            }
+            Err(AppendError::LogFull { .. }) if Instant::now() < waiting.until => Ok(None),
+            Err(error) => Err(append_refused(error)),
+        }
+    }
+
+    /// Whether this connection's session is still the newest that the store has admitted.
+    fn check_present(&self) -> Result<(), Refusal> {
+        let present = self.store.present();
+        match self.receiver.authority() {
+            Some((epoch, session))
+                if (present.epoch, present.session) == (epoch, Some(session)) =>
+            {
+                Ok(())
+            }
+            own => Err(Refusal::NotTheSession {
+                offered: own.map_or(SessionId(0), |(_, session)| session),
+                present: present.session,
+            }),
+        }
     }
 
     fn install_chunk(&self, chunk: RebuildChunk) -> Result<StoreOutcome, Refusal> {

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
+use super::uncommitted::Pressure;
 use super::{Primary, StopReason};
 use crate::commit::Progress;
 
@@ -164,6 +165,7 @@ impl Primary {
         payload: Bytes,
         deadline: Instant,
     ) -> Result<Lsn, IoFailure> {
+        self.below_the_bound(deadline).await?;
         let mut moved = self.store.moved();
         loop {
             moved.borrow_and_update();
@@ -171,6 +173,8 @@ impl Primary {
             let appended = volume.try_append(self.epoch, kind, range, payload.clone());
             match appended {
                 Ok(lsn) => {
+                    self.uncommitted().logged(lsn, payload.len() as u64);
+                    self.pacer().logged(payload.len() as u64);
                     self.note_local();
                     return Ok(lsn);
                 }
@@ -203,6 +207,38 @@ impl Primary {
                 _ = moved.changed() => {}
                 () = tokio::time::sleep_until(deadline) => {
                     return Err(self.timed_out("room in the log", Lsn::MAX));
+                }
+                reason = self.until_stopped() => return Err(IoFailure::Stopped { reason }),
+            }
+        }
+    }
+
+    /// Waits until the uncommitted log leaves room for another entry, and no base transfer has to
+    /// catch up first.
+    async fn below_the_bound(&self, deadline: Instant) -> Result<(), IoFailure> {
+        let mut progress = self.progress.subscribe();
+        let mut pace = self.pace_moved.subscribe();
+        loop {
+            progress.borrow_and_update();
+            pace.borrow_and_update();
+            let pressure = self.uncommitted().pressure();
+            match pressure {
+                Pressure::None => {}
+                Pressure::Settle | Pressure::Hold => {
+                    self.want_durable(self.store.positions().head);
+                }
+            }
+            let paced = self.pacer().must_wait();
+            let what = match pressure {
+                Pressure::Hold => "room in the uncommitted log",
+                Pressure::None | Pressure::Settle if paced => "a base transfer",
+                Pressure::None | Pressure::Settle => return Ok(()),
+            };
+            tokio::select! {
+                _ = progress.changed() => {}
+                _ = pace.changed() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(self.timed_out(what, Lsn::MAX));
                 }
                 reason = self.until_stopped() => return Err(IoFailure::Stopped { reason }),
             }

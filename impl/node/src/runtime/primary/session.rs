@@ -20,6 +20,7 @@ use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::timeout;
 
 use super::super::framed::{FrameReader, FrameWriter, StreamError, frames};
+use super::pace::Pace;
 use super::{Primary, StopReason};
 use crate::rebuild::SourceError;
 use crate::replication::{Evidence, Next, Shipper, ShipperError, ShipperLimits};
@@ -330,11 +331,14 @@ impl Session<'_> {
         command: CatchUpCommand,
         pins: Vec<PinRequest>,
     ) -> Result<Never, SessionError> {
-        let mut retention = None;
+        let mut held = None;
         let mut command = command;
         for request in pins {
-            let (pin, next) = self.pin_history(&request)?;
-            retention = Some(pin);
+            let (retention, next) = self.pin_history(&request)?;
+            held = Some(HeldBack {
+                retention,
+                _pace: None,
+            });
             if let Command::CatchUp(next) = next {
                 command = next;
             }
@@ -351,7 +355,7 @@ impl Session<'_> {
             }
         };
         let shipper = self.shipper(from, truncate)?;
-        self.stream(link, shipper, Command::CatchUp(command), retention)
+        self.stream(link, shipper, Command::CatchUp(command), held)
             .await
     }
 
@@ -362,7 +366,7 @@ impl Session<'_> {
             PinSubject::Snapshot { base_lsn } => base_lsn,
             PinSubject::LiveExtent { split } => split,
         };
-        match volume.pin(from, volume.log_bytes() / 4 * 3) {
+        match volume.pin(from, self.pin_bytes()) {
             Ok(pin) => {
                 let retained_from = volume.positions().retained_from;
                 let held = CatchUpEvidence::Pinned { retained_from };
@@ -376,6 +380,11 @@ impl Session<'_> {
                 Err(SessionError::Superseded)
             }
         }
+    }
+
+    /// Bytes of log that one session may hold back.
+    pub(super) fn pin_bytes(&self) -> u64 {
+        self.primary.store().volume().log_bytes() / 4 * 3
     }
 
     pub(super) fn shipper(
@@ -409,11 +418,11 @@ impl Session<'_> {
         mut link: Link,
         mut shipper: Shipper,
         command: Command,
-        retention: Option<RetentionPin>,
+        held: Option<HeldBack>,
     ) -> Result<Never, SessionError> {
         let primary = Arc::clone(self.primary);
         let clock = primary.services.clock;
-        let mut stage = Stage { command, retention };
+        let mut stage = Stage { command, held };
         stage.want(&mut shipper);
         primary
             .ledger()
@@ -485,9 +494,13 @@ impl Session<'_> {
                 let (command, _) = self.step(Fact::CatchUp(CatchUpEvidence::Truncated { to }))?;
                 stage.go_on(command, shipper);
             }
-            Evidence::Received { .. } => self.acknowledge(shipper),
+            Evidence::Received { lsn } => {
+                self.acknowledge(shipper);
+                stage.let_go(lsn);
+            }
             Evidence::Durable { lsn } => {
                 self.acknowledge(shipper);
+                stage.let_go(lsn);
                 let head = self.primary.store.positions().head;
                 let fact = match stage.command {
                     Command::CatchUp(_) => Fact::CatchUp(CatchUpEvidence::Durable { lsn }),
@@ -519,8 +532,8 @@ impl Session<'_> {
 
     /// What is looked at from time to time, whatever happens on the stream.
     fn look(&mut self, stage: &Stage) -> Result<(), SessionError> {
-        if let Some(pin) = &stage.retention
-            && let Err(error) = pin.check()
+        if let Some(held) = &stage.held
+            && let Err(error) = held.retention.check()
         {
             tracing::info!(replica = %self.token.replica, %error, "a pin was taken away");
             let slot = PinSlot::Retention;
@@ -568,10 +581,16 @@ impl Session<'_> {
     }
 }
 
+/// What a session holds back at the source until it is completed; released on drop.
+pub(super) struct HeldBack {
+    pub(super) retention: RetentionPin,
+    pub(super) _pace: Option<Pace>,
+}
+
 /// How far the session is, and what it holds back at the source.
 struct Stage {
     command: Command,
-    retention: Option<RetentionPin>,
+    held: Option<HeldBack>,
 }
 
 impl Stage {
@@ -609,8 +628,18 @@ impl Stage {
         self.command = command;
         if command == Command::KeepUp {
             // The engine has released it: from here on retention is the log's own business.
-            self.retention = None;
+            self.held = None;
         }
         self.want(shipper);
+    }
+
+    /// What the replica has received need not be kept for it any more.
+    fn let_go(&self, received: Lsn) {
+        if let Some(held) = &self.held
+            && let Err(error) = held.retention.advance(received)
+        {
+            // The next look ends the session, with the cause.
+            tracing::debug!(%error, "a pin was taken away");
+        }
     }
 }

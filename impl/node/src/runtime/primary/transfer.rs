@@ -6,7 +6,8 @@ use holdfast_types::{Lsn, RetainedHistory};
 use holdfast_wire::{BaseInstalled, Manifest, RebuildBegin, RebuildSource as BaseKind};
 use tokio::task::block_in_place;
 
-use super::session::{Link, Never, Session, SessionError};
+use super::pace::Pace;
+use super::session::{HeldBack, Link, Never, Session, SessionError};
 use crate::rebuild::{RebuildSource, SourceEvidence, SourceStep};
 
 /// How often the split is tried to be taken between two checkpoints.
@@ -26,13 +27,20 @@ impl Session<'_> {
             base_lsn,
             blocks: self.primary.blocks(),
         };
-        let (installed, pin) = self.transfer(&mut link, base, begin).await?;
+        let chunks_total = base.chunk_count();
+        let replica = self.token.replica.clone();
+        let pace = Pace::begin(self.primary, replica, self.pin_bytes(), chunks_total);
+        let (installed, retention) = self.transfer(&mut link, base, begin, &pace).await?;
         let (command, _) = self.step(Fact::Rebuild(RebuildEvidence::BaseInstalled {
             base_lsn: installed.base_lsn,
             extent_bound: installed.extent_bound,
         }))?;
         let shipper = self.shipper(base_lsn, None)?;
-        self.stream(link, shipper, command, Some(pin)).await
+        let held = HeldBack {
+            retention,
+            _pace: Some(pace),
+        };
+        self.stream(link, shipper, command, Some(held)).await
     }
 
     /// A live base whose split is the checkpoint that the history names: both are pinned before
@@ -40,7 +48,7 @@ impl Session<'_> {
     fn pin_base(&self) -> Result<(BaseSource, RetainedHistory), SessionError> {
         let volume = self.primary.store().volume();
         for _ in 0..SPLIT_TRIES {
-            let base = volume.begin_base(volume.log_bytes() / 4 * 3)?;
+            let base = volume.begin_base(self.pin_bytes())?;
             let history = volume.history();
             if history.base.checkpoint == base.split() {
                 return Ok((base, history));
@@ -73,6 +81,7 @@ impl Session<'_> {
         link: &mut Link,
         base: BaseSource,
         begin: RebuildBegin,
+        pace: &Pace,
     ) -> Result<(BaseInstalled, RetentionPin), SessionError> {
         let clock = self.primary.services.clock;
         let stall = self.primary.services.limits.stall_timeout;
@@ -111,6 +120,9 @@ impl Session<'_> {
                     link.flush().await?;
                     let frame = link.receive().await?;
                     let evidence = source.receive(clock.now(), &frame)?;
+                    if let SourceEvidence::Installed { chunks } = evidence {
+                        pace.installed(chunks);
+                    }
                     let switched = self.note(evidence, source.chunks_total())?;
                     if let (Some(installed), Some(pin)) = (switched, retention.take()) {
                         return Ok((installed, pin));
