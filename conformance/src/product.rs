@@ -44,11 +44,7 @@ pub trait Rig: Sync {
     ///
     /// # Errors
     /// The refusal.
-    fn specified(
-        &self,
-        before: &State<Self>,
-        action: Action<Self>,
-    ) -> Result<(State<Self>, Self::Outputs), <Self::Spec as Spec>::Refusal>;
+    fn specified(&self, before: &State<Self>, action: Action<Self>) -> Specified<Self>;
 
     /// Makes a call that the specification grants, and compares all that can be observed.
     ///
@@ -83,6 +79,10 @@ pub trait Rig: Sync {
 pub type State<R> = <<R as Rig>::Spec as Spec>::State;
 /// An action of the rig's specification.
 pub type Action<R> = <<R as Rig>::Spec as Spec>::Action;
+
+/// What a specification says of a call: the state after it and what it tells, or the refusal.
+pub type Specified<R> =
+    Result<(State<R>, <R as Rig>::Outputs), <<R as Rig>::Spec as Spec>::Refusal>;
 
 /// One thing that the two sides say differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
