@@ -378,7 +378,14 @@ impl Primary {
         if let Err(refusal) = self.services.recovery.assign(record, &self.services.id) {
             tracing::warn!(volume = %self.volume, %refusal, "the engine refused an assignment");
         }
-        self.record.send_replace(record.clone());
+        self.record.send_if_modified(|present| {
+            // Another reading may have come in between.
+            let newer = record.revision > present.revision;
+            if newer {
+                present.clone_from(record);
+            }
+            newer
+        });
         // Last: what is acknowledged under a record is acknowledged after the record was told.
         self.update(|ledger| ledger.adopt(record));
     }
