@@ -59,7 +59,7 @@ const TRIO: Bounds = Bounds {
     ..BASE
 };
 
-const LATTICE: [Row; 28] = [
+const LATTICE: [Row; 30] = [
     (
         "pair",
         "two copies of sync_all, every step on its own: answers, lease, downtime, lost streams",
@@ -358,6 +358,33 @@ const LATTICE: [Row; 28] = [
             forced: 1,
             crashes: Members(0),
             joins: true,
+            ..TRIO
+        },
+        false,
+    ),
+    (
+        "trio-shrink",
+        "three copies of sync_all, members leave by request and by promotion",
+        Bounds {
+            writes: 1,
+            crashes: Members::only(0),
+            disconnects: true,
+            leaves: true,
+            shrink: true,
+            ..TRIO
+        },
+        false,
+    ),
+    (
+        "quorum-received",
+        "writes received by a majority, members that restart, leave and join",
+        Bounds {
+            mode: Mode::SyncQuorum,
+            writes: 1,
+            crashes: Members::only(1),
+            disconnects: true,
+            joins: true,
+            leaves: true,
             ..TRIO
         },
         false,
