@@ -89,8 +89,8 @@ fn environment(what: &str, error: impl std::fmt::Display) -> Failure {
 /// Writes a configuration file and checks it as the node will.
 fn configure(path: &Path, text: &str) -> Result<Loaded, Failure> {
     fs::write(path, text).map_err(|error| environment(&path.display().to_string(), error))?;
-    // The environment overrides a node's configuration; the demo's nodes inherit it.
-    Loaded::from_file(path, std::env::vars_os())
+    // Without the environment, which the nodes do not get either.
+    Loaded::from_file(path, [])
         .map_err(|error| environment("the nodes cannot be configured", error))
 }
 

@@ -4,6 +4,7 @@
 //! its standard input does, which is a pipe that only the demo holds, so that it goes even when
 //! the demo itself is killed.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,11 @@ impl NodeProcess {
         let output = File::options().create(true).append(true).open(log);
         let output = output.map_err(|e| failed("its log", e))?;
         let errors = output.try_clone().map_err(|e| failed("its log", e))?;
-        let child = Command::new(executable)
+        let mut command = Command::new(executable);
+        for variable in overrides(std::env::vars_os().map(|(name, _)| name)) {
+            command.env_remove(variable);
+        }
+        let child = command
             .args(["node", "--until-stdin-ends", "--config"])
             .arg(config)
             .stdin(Stdio::piped())
@@ -112,10 +117,38 @@ impl NodeProcess {
     }
 }
 
+/// The variables that would override a node's configuration file: what is meant for some other node
+/// must not reach those of the demo.
+fn overrides(names: impl Iterator<Item = OsString>) -> impl Iterator<Item = OsString> {
+    names.filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("HOLDFAST_") && name.contains("__")
+    })
+}
+
 impl Drop for NodeProcess {
     fn drop(&mut self) {
         // It may have ended already; either way nothing is left.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::overrides;
+
+    #[test]
+    fn what_overrides_another_nodes_configuration_is_kept_from_the_demos() {
+        let names = [
+            "PATH",
+            "HOLDFAST_NODE__ID",
+            "HOLDFAST_SEED",
+            "HOLDFAST_LOG__LEVEL",
+        ];
+        let found: Vec<_> = overrides(names.into_iter().map(OsString::from)).collect();
+        assert_eq!(found, ["HOLDFAST_NODE__ID", "HOLDFAST_LOG__LEVEL"]);
     }
 }
