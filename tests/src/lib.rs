@@ -11,8 +11,9 @@
 //!
 //! | part | is for |
 //! | --- | --- |
-//! | [`binary`] | finding the `holdfast` binary |
+//! | [`binary`], [`command`] | finding the `holdfast` binary, and running its commands |
 //! | [`node`] | the configuration and life of one node |
+//! | [`kept`] | a whole cluster with a volume, left up by the demo |
 //! | [`process`] | starting, killing, stopping and waiting for programs |
 //! | [`ports`] | free TCP ports |
 //! | [`tools`] | qemu-io, qemu-img, nbdcopy, nbdinfo, fio |
@@ -20,7 +21,9 @@
 //! | [`wait`] | waiting for facts |
 
 pub mod binary;
+pub mod command;
 pub mod content;
+pub mod kept;
 pub mod node;
 pub mod ports;
 pub mod process;

@@ -1,8 +1,17 @@
 //! Free TCP ports on loopback.
+//!
+//! Not from the range that the system takes local ports of outgoing connections from: a test that
+//! kills a process and starts it again wants the same port back, and a client that calls it
+//! meanwhile may otherwise be given that very port, and be connected to itself.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Mutex;
+
+/// Below the range of local ports as Linux has it by default (32768 to 60999).
+const FIRST_PORT: u16 = 10_240;
+const PORTS: u16 = 22_000;
 
 /// Ports given out by this process, so that two tests of one binary never get the same.
 static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
@@ -19,20 +28,20 @@ pub fn free<const N: usize>() -> [SocketAddr; N] {
     let mut given = GIVEN
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Held until all are found, so that they differ.
-    let mut held: Vec<TcpListener> = Vec::new();
+    // Every process looks in another place first.
+    let begin = RandomState::new().hash_one(std::process::id()) % u64::from(PORTS);
+    let mut candidates =
+        (0..u64::from(PORTS)).map(|step| FIRST_PORT + ((begin + step) % u64::from(PORTS)) as u16);
     std::array::from_fn(|_| {
-        loop {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-                .expect("the system has a free TCP port on loopback");
-            let address = listener
-                .local_addr()
-                .expect("a bound socket has an address");
-            held.push(listener);
-            if given.insert(address.port()) {
-                return address;
-            }
-        }
+        candidates
+            .by_ref()
+            .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
+            .find(|address| {
+                !given.contains(&address.port())
+                    && TcpListener::bind(address).is_ok()
+                    && given.insert(address.port())
+            })
+            .expect("the system has a free TCP port on loopback")
     })
 }
 
