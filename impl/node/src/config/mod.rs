@@ -27,11 +27,11 @@ use std::path::Path;
 pub use error::{ConfigError, Origin, Problem};
 pub use keys::documented;
 pub use reader::Effective;
-pub(crate) use units::size as parse_size;
 pub use sections::{
     AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
     NodeConfig,
 };
+pub(crate) use units::size as parse_size;
 
 /// The longest configuration file, in bytes.
 const FILE_BYTES_MAX: u64 = 1 << 20;
