@@ -11,7 +11,7 @@
 //! answered, are bounded (F41). Must never: append before a required truncation was confirmed (T9),
 //! or take a position from anything but the replica's answer (F61).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,6 +21,9 @@ use thiserror::Error;
 
 /// Barriers that may be unanswered at once: one being synced, one waiting for the next sync.
 const BARRIERS_MAX: usize = 2;
+
+/// Positions that may wait for a barrier at once; beyond it the highest two become one.
+const WANTED_MAX: usize = 64;
 
 /// What an entry costs beside its payload, in bytes: so that trims fill the window too.
 const ENTRY_COST: u64 = 64;
@@ -162,7 +165,8 @@ pub struct Shipper {
     in_flight: VecDeque<(Lsn, u64)>,
     in_flight_bytes: u64,
     barriers: VecDeque<Lsn>,
-    barrier_wanted: Option<Lsn>,
+    /// Positions to be proven that no barrier sent so far covers, the lowest first.
+    wanted: BTreeSet<Lsn>,
     announced_commit: Lsn,
     beat_open: bool,
     last_sent: Duration,
@@ -195,7 +199,7 @@ impl Shipper {
             in_flight: VecDeque::new(),
             in_flight_bytes: 0,
             barriers: VecDeque::new(),
-            barrier_wanted: None,
+            wanted: BTreeSet::new(),
             announced_commit: Lsn::ZERO,
             beat_open: false,
             last_sent: now,
@@ -227,9 +231,26 @@ impl Shipper {
         self.durable
     }
 
-    /// Asks for a barrier that proves at least `lsn`, which may not have been sent yet.
+    /// Asks for a barrier that proves at least `lsn`, which may not have been sent yet. A later wish
+    /// for a higher position does not defer it (T3): a head that always moves ahead of the cursor
+    /// would starve every barrier.
     pub fn want_barrier(&mut self, lsn: Lsn) {
-        self.barrier_wanted = self.barrier_wanted.max(Some(lsn));
+        let asked = self.barriers.back().copied().unwrap_or(Lsn::ZERO);
+        if lsn <= asked.max(self.durable) {
+            return;
+        }
+        self.wanted.insert(lsn);
+        if self.wanted.len() > WANTED_MAX
+            && let Some(merged) = self.wanted.iter().nth_back(1).copied()
+        {
+            // The barrier of the highest proves it too.
+            self.wanted.remove(&merged);
+        }
+    }
+
+    /// Every wish up to `lsn` is covered.
+    fn covered(&mut self, lsn: Lsn) {
+        self.wanted = self.wanted.split_off(&lsn.next());
     }
 
     /// What to do next, with the head of the log and the committed position of this moment.
@@ -244,6 +265,7 @@ impl Shipper {
         }
         if let Some(barrier) = self.due_barrier() {
             self.barriers.push_back(barrier);
+            self.covered(barrier);
             return self.send(now, Message::Barrier { lsn: barrier });
         }
         let room = self
@@ -275,13 +297,12 @@ impl Shipper {
         }
     }
 
-    /// The barrier to send now, if one is wanted that no unanswered one covers: of everything
-    /// sent, so that all that wait share one sync.
+    /// The barrier to send now, if the lowest wanted position was sent: of everything sent, so that
+    /// all that wait share one sync.
     fn due_barrier(&self) -> Option<Lsn> {
-        let wanted = self.barrier_wanted?;
-        let covered = self.barriers.back().copied().max(Some(self.durable));
+        let lowest = *self.wanted.first()?;
         let open = self.barriers.len() < BARRIERS_MAX;
-        (open && wanted <= self.cursor.lsn && covered < Some(wanted)).then_some(self.cursor.lsn)
+        (open && lowest <= self.cursor.lsn).then_some(self.cursor.lsn)
     }
 
     fn send(&mut self, now: Duration, message: Message) -> Next {
@@ -444,9 +465,7 @@ impl Shipper {
         self.check_claim(durable, asked.max(self.durable))?;
         self.barriers.pop_front();
         self.durable = durable;
-        if self.barrier_wanted <= Some(durable) {
-            self.barrier_wanted = None;
-        }
+        self.covered(durable);
         if durable > self.received {
             self.was_received(durable)?;
         }

@@ -7,7 +7,7 @@ use holdfast_types::{BlockRange, EntryKind, Epoch, LogEntry, Lsn, SessionId, Vol
 use holdfast_wire::{Frame, FrameType, LogPosition, Message, Refusal};
 use uuid::Uuid;
 
-use super::{Evidence, Next, Shipper, ShipperError, ShipperLimits};
+use super::{Evidence, Next, Shipper, ShipperError, ShipperLimits, WANTED_MAX};
 
 const EPOCH: Epoch = Epoch(4);
 const SESSION: SessionId = SessionId(2);
@@ -298,4 +298,79 @@ fn f48_an_idle_session_announces_the_committed_position_and_then_beats() {
     assert_eq!(s.next(later, Lsn(5), Lsn(5)), beat(5));
     let silent = later + ShipperLimits::default().stall;
     assert!(s.check(silent).is_err(), "a beat is answered");
+}
+
+/// Where barriers stand among what was sent, each after the last entry that was sent before it.
+fn barriers_behind(sent: &[Message], mut cursor: Lsn) -> Vec<Lsn> {
+    let mut found = Vec::new();
+    for message in sent {
+        if let Message::Append(batch) = message {
+            cursor = batch.entries.last().unwrap().lsn;
+        } else if let Message::Barrier { lsn } = message {
+            assert_eq!(*lsn, cursor, "a barrier is of what was sent before it");
+            found.push(*lsn);
+        }
+    }
+    found
+}
+
+#[test]
+fn t3_a_head_that_always_moves_ahead_of_the_cursor_does_not_starve_the_barriers() {
+    let mut s = shipper(0, None);
+    let mut proven = Vec::new();
+    for _ in 0..8 {
+        let start = s.cursor().lsn;
+        let head = start.0 + 4;
+        s.want_barrier(Lsn(head));
+        let sent = ship(&mut s, head);
+        assert!(s.cursor().lsn < Lsn(head), "the window keeps it behind");
+        let barriers = barriers_behind(&sent, start);
+        s.receive(NOW, &received(s.cursor().lsn.0)).unwrap();
+        for barrier in barriers {
+            s.receive(NOW, &synced(barrier.0, barrier.0)).unwrap();
+            proven.push(barrier.0);
+        }
+    }
+    // Three entries a round, two in a batch: 4, 7, 10, .. are wanted when 0, 3, 6, .. are sent.
+    assert_eq!(proven, [5, 8, 11, 14, 17, 20, 23]);
+}
+
+#[test]
+fn t3_a_frozen_target_is_proven_between_an_older_flush_and_a_newer_head() {
+    let mut s = shipper(0, None);
+    for wanted in [4, 1, 90] {
+        s.want_barrier(Lsn(wanted));
+    }
+    let sent = ship(&mut s, 100);
+    assert_eq!(barriers_behind(&sent, Lsn(0)), [Lsn(2)], "the flush");
+    s.receive(NOW, &received(3)).unwrap();
+    let sent = ship(&mut s, 100);
+    assert_eq!(barriers_behind(&sent, Lsn(3)), [Lsn(5)], "the target");
+    s.receive(NOW, &synced(2, 5)).unwrap();
+    s.want_barrier(Lsn(4));
+    let next = s.next(NOW, Lsn(5), Lsn(0));
+    assert!(matches!(next, Next::Wait { .. }), "4 is proven: {next:?}");
+}
+
+#[test]
+fn a4_a_barrier_is_not_sent_before_its_position_was_shipped() {
+    let mut s = shipper(0, None);
+    s.want_barrier(Lsn(4));
+    let sent = ship(&mut s, 3);
+    assert_eq!(s.cursor().lsn, Lsn(3));
+    assert_eq!(barriers_behind(&sent, Lsn(0)), [], "entry 4 was not sent");
+    s.receive(NOW, &received(3)).unwrap();
+    let sent = ship(&mut s, 4);
+    assert_eq!(barriers_behind(&sent, Lsn(3)), [Lsn(4)]);
+}
+
+#[test]
+fn f41_the_wanted_positions_are_bounded_and_the_lowest_and_the_highest_are_kept() {
+    let mut s = shipper(0, None);
+    for wanted in 2..10_000 {
+        s.want_barrier(Lsn(wanted));
+    }
+    assert_eq!(s.wanted.len(), WANTED_MAX);
+    assert_eq!(s.wanted.first(), Some(&Lsn(2)));
+    assert_eq!(s.wanted.last(), Some(&Lsn(9_999)));
 }
