@@ -1,10 +1,11 @@
 //! The second opinion: the same specification, walked by stateright.
 //!
 //! The layer is thin: the actions of a state are the calls that its guard grants. It is checked
-//! depth first, without time-out, target or bound on depth (each of which would turn a part of
-//! the search into a success), and always with one property that never falls, because stateright
-//! stops as soon as every property has been decided. Its fingerprints have 64 bits and differ
-//! between machines: they are never published, and only its counts are used.
+//! breadth first (depth first would carry the path of every pending state), without time-out,
+//! target or bound on depth (each of which would turn a part of the search into a success), and
+//! always with one property that never falls, because stateright stops as soon as every property
+//! has been decided. Its fingerprints have 64 bits and differ between machines: they are never
+//! published, and only its counts are used.
 
 use stateright::{Checker, Expectation, Model};
 

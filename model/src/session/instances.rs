@@ -378,7 +378,7 @@ pub const ALL: &[Bounds] = &[
             name: "laggard",
             purpose: "one replica through several sessions of one epoch while the log moves: what \
                       it acknowledged, lost, and may still replay",
-            quick: true,
+            quick: false,
         },
         sessions: 3,
         revisions: 2,
@@ -400,7 +400,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "two-senders",
             purpose: "two replicas of one volume: sessions and pins of one beside the other's",
-            quick: true,
+            quick: false,
         },
         layout: Layout::TwoSenders,
         sessions: 4,
@@ -438,7 +438,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "epochs",
             purpose: "three epochs of one primary: what outlives an epoch and what must not",
-            quick: true,
+            quick: false,
         },
         epochs: 4,
         revisions: 3,
