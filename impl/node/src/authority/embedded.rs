@@ -75,7 +75,8 @@ pub struct EmbeddedCore {
 
 impl EmbeddedCore {
     /// Opens (or makes) the directory. `term` is the length of a lease; leases that an earlier life
-    /// granted are waited out from now (time zero).
+    /// granted are waited out from now (time zero), for as long as they were granted or for `term`,
+    /// whichever is longer.
     ///
     /// # Errors
     /// [`OpenError`] when a file cannot be read or is no record.
@@ -236,7 +237,10 @@ impl EmbeddedCore {
         self.check_holder(request)?;
         let term = self.term;
         let entry = self.entry(request.volume)?;
-        let claim = Lease::claimed_by(request.epoch, request.incarnation);
+        let duration_ms = u64::try_from(term.as_millis()).unwrap_or(u64::MAX);
+        let claim = entry
+            .lease
+            .granted(request.epoch, request.incarnation, duration_ms);
         if entry.lease.claim != claim {
             let recorded = entry.recorded.clone();
             self.replace(recorded, claim)?;
@@ -244,9 +248,7 @@ impl EmbeddedCore {
         if let Some(entry) = self.volumes.get_mut(&request.volume) {
             entry.lease.extend(now, term);
         }
-        Ok(LeaseGrant {
-            duration_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX),
-        })
+        Ok(LeaseGrant { duration_ms })
     }
 
     /// Ends a lease for good.
@@ -255,9 +257,9 @@ impl EmbeddedCore {
     /// [`AuthorityError::NoLease`] when it is not this incarnation's.
     pub fn end_lease(&mut self, request: &LeaseRequest) -> Result<(), AuthorityError> {
         self.check_holder(request)?;
-        let recorded = self.entry(request.volume)?.recorded.clone();
-        let mut claim = Lease::claimed_by(request.epoch, request.incarnation);
-        claim.ended = true;
+        let entry = self.entry(request.volume)?;
+        let recorded = entry.recorded.clone();
+        let claim = entry.lease.ended(request.epoch, request.incarnation);
         self.replace(recorded, claim).map(|_| ())
     }
 
@@ -454,3 +456,6 @@ impl Authority for EmbeddedAuthority {
         Box::pin(async move { self.core().end_lease(&request) })
     }
 }
+
+#[cfg(test)]
+mod tests;

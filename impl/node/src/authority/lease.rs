@@ -14,6 +14,10 @@ pub(super) struct LeaseClaim {
     pub(super) holder: Option<(Epoch, Incarnation)>,
     /// The holder confirmed that it stopped: nobody holds the lease of that epoch again.
     pub(super) ended: bool,
+    /// The longest term granted to the holder, in milliseconds; zero when nobody was granted one,
+    /// or in a claim that was written before terms were.
+    #[serde(default)]
+    pub(super) term_ms: u64,
 }
 
 /// A claim with what this life of the authority knows of its term.
@@ -25,11 +29,14 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    /// A claim as it was read back at time `now`: unknown grants may run for one whole lease (F89).
+    /// A claim as it was read back at time `now`: the last grant may have been a moment ago, so one
+    /// whole lease is waited out, and a longer one when an earlier life granted it (F89). `term` is
+    /// the length of a lease in this life.
     pub(super) fn recovered(claim: LeaseClaim, now: Duration, term: Duration) -> Self {
+        let granted = Duration::from_millis(claim.term_ms);
         Self {
             claim,
-            until: now + term,
+            until: now + term.max(granted),
         }
     }
 
@@ -67,11 +74,32 @@ impl Lease {
         }
     }
 
-    /// The claim once `incarnation` holds `epoch`.
-    pub(super) fn claimed_by(epoch: Epoch, incarnation: Incarnation) -> LeaseClaim {
+    /// The claim once `incarnation` holds `epoch` for `term_ms`. A shorter term takes nothing back
+    /// of a longer one that the same holder had.
+    pub(super) fn granted(
+        &self,
+        epoch: Epoch,
+        incarnation: Incarnation,
+        term_ms: u64,
+    ) -> LeaseClaim {
+        let holder = Some((epoch, incarnation));
+        let before = if self.claim.holder == holder {
+            self.claim.term_ms
+        } else {
+            0
+        };
         LeaseClaim {
-            holder: Some((epoch, incarnation)),
+            holder,
             ended: false,
+            term_ms: before.max(term_ms),
+        }
+    }
+
+    /// The claim once `incarnation` has confirmed that it stopped in `epoch`.
+    pub(super) fn ended(&self, epoch: Epoch, incarnation: Incarnation) -> LeaseClaim {
+        LeaseClaim {
+            ended: true,
+            ..self.granted(epoch, incarnation, 0)
         }
     }
 
