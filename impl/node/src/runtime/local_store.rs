@@ -23,7 +23,8 @@ pub(crate) struct LocalStore {
     volume: Volume,
     moved: watch::Sender<u64>,
     exclusive: Mutex<()>,
-    /// Whether a primary has brought this store up to date since it was opened.
+    /// Whether a primary's hello was admitted since it was opened. That primary may not have sent
+    /// again yet what a crash took: a known gap (README, *Limits*).
     admitted: AtomicBool,
     began_empty: bool,
     _subscription: Subscription,

@@ -549,7 +549,8 @@ impl Session<'_> {
 
     /// Ends the session when it costs more than its budget.
     pub(super) fn within_budget(&self) -> Result<(), SessionError> {
-        // What the pins hold back is bounded by the pins themselves.
+        // The store bounds what a pin keeps back and revokes it; it does not say how much that is,
+        // so the byte budget of the engine is not fed here.
         let tick = Interruption::Tick { pinned_bytes: 0 };
         self.step(Fact::Interrupted(tick)).map(|_| ())
     }
