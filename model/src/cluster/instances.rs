@@ -59,7 +59,38 @@ const TRIO: Bounds = Bounds {
     ..BASE
 };
 
-const LATTICE: [Row; 30] = [
+const LATTICE: [Row; 33] = [
+    (
+        "twin-pair",
+        "the smallest meaningful one: a write, a failover; also written by hand from docs/cluster.md",
+        Bounds { writes: 1, ..BASE },
+        true,
+    ),
+    (
+        "twin-members",
+        "a second copy joins and leaves, in one epoch; also written by hand from docs/cluster.md",
+        Bounds {
+            isr: Members::only(0),
+            writes: 1,
+            epochs: 1,
+            ..MEMBERS
+        },
+        true,
+    ),
+    (
+        "twin-wire",
+        "messages late, lost and twice, in one epoch; also written by hand from docs/cluster.md",
+        Bounds {
+            wire: 2,
+            twins: true,
+            sessions: 2,
+            writes: 1,
+            epochs: 1,
+            crashes: Members::only(1),
+            ..BASE
+        },
+        true,
+    ),
     (
         "pair",
         "two copies of sync_all, every step on its own: answers, lease, downtime, lost streams",

@@ -111,21 +111,30 @@ impl Cluster {
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
+    /// The last entry that a primary adopted from earlier epochs. Until it is committed anew, its
+    /// primary cannot know whether it was acknowledged, and takes it for so.
+    fn adopted(&self, s: &State, primary: NodeId) -> Lsn {
+        let p = s.node(primary);
+        if self.is(Broken::AdoptedNotCounted) {
+            return 0;
+        }
+        let start = p.log.first_of(p.promised).unwrap_or(p.head);
+        start.saturating_sub(1)
+    }
+
+    /// The last entry that a primary must take for acknowledged.
+    pub(super) fn acknowledged_so_far(&self, s: &State, primary: NodeId) -> Lsn {
+        let p = s.node(primary);
+        let acked = |lsn: &Lsn| s.client.acked.has(p.log.at(*lsn).write);
+        let last = (1..=p.head).rev().find(acked);
+        last.unwrap_or(0).max(self.adopted(s, primary))
+    }
+
     /// Whether everything acknowledged so far meets a new rule; where one copy alone would
-    /// remain, it is durable there. What was adopted from earlier epochs counts as acknowledged:
-    /// until it is committed anew, its primary cannot know better.
+    /// remain, it is durable there.
     fn keeps_promises(&self, s: &State, primary: NodeId, to: &Membership) -> bool {
         let p = s.node(primary);
-        let last = (1..=p.head)
-            .rev()
-            .find(|lsn| s.client.acked.has(p.log.at(*lsn).write));
-        let start = p.log.first_of(p.promised).unwrap_or(p.head);
-        let adopted = if self.is(Broken::AdoptedNotCounted) {
-            0
-        } else {
-            start.saturating_sub(1)
-        };
-        let acked: Lsn = last.unwrap_or(0).max(adopted);
+        let acked = self.acknowledged_so_far(s, primary);
         let alone = to.isr.count() == 1 && !self.is(Broken::LeaveBeforeDurable);
         if alone && p.durable < acked {
             return false;
@@ -138,7 +147,7 @@ impl Cluster {
         Self::held(
             primary,
             to,
-            self.durable_at(s, primary, p.committed.max(adopted)),
+            self.durable_at(s, primary, p.committed.max(self.adopted(s, primary))),
         ) && Self::held(primary, to, self.received_at(s, primary, acked))
     }
 

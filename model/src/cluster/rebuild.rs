@@ -39,10 +39,7 @@ impl Cluster {
         unless(source == Source::FullBase || exact, Refusal::NoExactImage)?;
         // A copy that may still be worth something is overwritten only once others suffice.
         let worthless = !s.recorded(replica) || !s.node(replica).trusted();
-        let acked = (1..=p.head)
-            .rev()
-            .find(|lsn| s.client.acked.has(p.log.at(*lsn).write));
-        let durable = self.durable_at(s, primary, acked.unwrap_or(0));
+        let durable = self.durable_at(s, primary, self.acknowledged_so_far(s, primary));
         unless(
             worthless || Self::held(primary, &p.view, durable),
             Refusal::WouldForget,
