@@ -20,6 +20,14 @@ pub enum EntryKind {
     /// The first entry of an epoch; changes no block. A new primary serves nothing before this
     /// entry is committed.
     EpochStart,
+    /// Keeps the image as of this entry.
+    SnapshotCreate,
+    /// Gives a snapshot up.
+    SnapshotDelete,
+    /// Makes the volume larger.
+    Grow,
+    /// The volume holds again what a snapshot holds.
+    Restore,
 }
 
 impl EntryKind {
@@ -28,7 +36,21 @@ impl EntryKind {
     pub const fn has_range(self) -> bool {
         match self {
             Self::Write | Self::Trim | Self::WriteZeroes => true,
-            Self::EpochStart => false,
+            Self::EpochStart
+            | Self::SnapshotCreate
+            | Self::SnapshotDelete
+            | Self::Grow
+            | Self::Restore => false,
+        }
+    }
+
+    /// Whether an entry of this kind is a volume operation: it carries an argument of
+    /// [`crate::OPERATION_BYTES`] bytes ([`crate::VolumeOperation`]).
+    #[must_use]
+    pub const fn is_operation(self) -> bool {
+        match self {
+            Self::Write | Self::Trim | Self::WriteZeroes | Self::EpochStart => false,
+            Self::SnapshotCreate | Self::SnapshotDelete | Self::Grow | Self::Restore => true,
         }
     }
 
@@ -37,7 +59,13 @@ impl EntryKind {
     pub const fn has_payload(self) -> bool {
         match self {
             Self::Write => true,
-            Self::Trim | Self::WriteZeroes | Self::EpochStart => false,
+            Self::Trim
+            | Self::WriteZeroes
+            | Self::EpochStart
+            | Self::SnapshotCreate
+            | Self::SnapshotDelete
+            | Self::Grow
+            | Self::Restore => false,
         }
     }
 }
@@ -55,6 +83,7 @@ pub struct LogEntry<P = Vec<u8>> {
     pub kind: EntryKind,
     /// The blocks it names; `Some` exactly when [`EntryKind::has_range`].
     pub range: Option<BlockRange>,
-    /// `range.count() * BLOCK_SIZE` bytes when [`EntryKind::has_payload`], else empty.
+    /// `range.count() * BLOCK_SIZE` bytes when [`EntryKind::has_payload`], the argument when
+    /// [`EntryKind::is_operation`], else empty.
     pub payload: P,
 }

@@ -12,6 +12,7 @@ mod fencing;
 mod history;
 mod identity;
 mod lineage;
+mod operation;
 mod position;
 mod record;
 
@@ -22,5 +23,8 @@ pub use fencing::FencingToken;
 pub use history::{BaseState, ReplicaFacts, RetainedHistory, SnapshotBase};
 pub use identity::{InvalidReplicaId, ReplicaId, SessionId, StoreId, VolumeId};
 pub use lineage::{Lineage, LineageEntry, LineageError, MAX_LINEAGE_ENTRIES};
+pub use operation::{
+    MAX_SNAPSHOT_LABEL, OPERATION_BYTES, OperationError, SnapshotId, SnapshotLabel, VolumeOperation,
+};
 pub use position::{Epoch, Lsn, Revision};
 pub use record::{DurabilityMode, Member, RecordError, VolumeRecord, WriteAck};

@@ -5,10 +5,10 @@
 //! then per entry: lsn 8, epoch 8, kind 1, [start 8, count 8 if the kind has a range], payload
 //! ```
 //!
-//! The payload's length follows from the range, so that the two cannot disagree.
+//! The payload's length follows from kind and range, so that they cannot disagree.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, LogEntry, MAX_ENTRY_BLOCKS};
+use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, LogEntry, MAX_ENTRY_BLOCKS, OPERATION_BYTES};
 
 use crate::error::{EncodeError, WireError};
 use crate::fields::{Fields, put_position, put_range};
@@ -20,6 +20,10 @@ const fn kind_number(kind: EntryKind) -> u8 {
         EntryKind::Trim => 2,
         EntryKind::WriteZeroes => 3,
         EntryKind::EpochStart => 4,
+        EntryKind::SnapshotCreate => 5,
+        EntryKind::SnapshotDelete => 6,
+        EntryKind::Grow => 7,
+        EntryKind::Restore => 8,
     }
 }
 
@@ -29,6 +33,10 @@ fn kind_from_number(number: u8) -> Result<EntryKind, WireError> {
         2 => Ok(EntryKind::Trim),
         3 => Ok(EntryKind::WriteZeroes),
         4 => Ok(EntryKind::EpochStart),
+        5 => Ok(EntryKind::SnapshotCreate),
+        6 => Ok(EntryKind::SnapshotDelete),
+        7 => Ok(EntryKind::Grow),
+        8 => Ok(EntryKind::Restore),
         other => Err(WireError::Value {
             field: "entry kind",
             value: u64::from(other),
@@ -43,6 +51,7 @@ fn payload_len(kind: EntryKind, range: Option<BlockRange>) -> Option<usize> {
             Some(usize::try_from(range.count()).ok()? * BLOCK_SIZE)
         }
         (true, _) => None,
+        (false, _) if kind.is_operation() => Some(OPERATION_BYTES),
         (false, _) => Some(0),
     }
 }
