@@ -3,8 +3,8 @@
  * It shares nothing with the specification in Rust but that prose. The bounds of an instance stand
  * before this text (smallest.pml and its neighbours); what exhausts it stands after (count.pml,
  * liveness.pml). Every action is one atomic step whose guard comes first, so that the states that
- * the checker stores, and the steps between them, are those of the prose. Scratch variables are
- * hidden: they are no part of a state.
+ * the checker stores, and the steps between them, are those of the prose. It must be told to keep
+ * what is only written and never read (spin -o2): a ghost is part of the state.
  */
 
 #define NONE      255 /* an absent position */
@@ -104,31 +104,33 @@ byte ghost_asked[2];    /* a bit for each session id */
 byte ghost_acquired[2];
 bool ghost_released_twice;
 
-/* -- Scratch ---------------------------------------------------------------------------------- */
+/* -- What a call is asked for with, and scratch ------------------------------------------------- */
 
+/* Chosen step by step within one action, and blank again when it is done. (Not hidden: the checker
+ * takes choices back, and takes back only what is visible.) */
+byte chosen;
+byte least;
+byte most;
+bool disk; /* what a replica reports */
+Log disk_log;
+byte disk_extent;
+byte disk_forgotten;
+bool alike;
+byte new_epoch; /* what an assignment says */
+byte new_revision;
+bool new_named;
+byte new_version;
+bool new_member;
+mtype:intent new_intent;
+
+/* Used within one indivisible step only. */
 hidden byte i;
 hidden byte x;
-hidden byte least;
-hidden byte most;
 hidden byte common;
-hidden byte known_here;  /* from where the primary's lineage names epochs; NONE: nowhere */
+hidden byte known_here; /* from where the primary's lineage names epochs; NONE: nowhere */
 hidden byte known_there;
 hidden byte position;
 hidden byte planned;
-hidden byte alike;
-/* A disk that a replica reports. */
-hidden byte disk;
-hidden Log disk_log;
-hidden byte disk_extent;
-hidden byte disk_forgotten;
-/* What an assignment says. */
-hidden byte new_epoch;
-hidden byte new_revision;
-hidden byte new_named;
-hidden byte new_version;
-hidden byte new_member;
-hidden mtype:intent new_intent;
-hidden mtype:kind new_kind;
 
 /* -- Words ------------------------------------------------------------------------------------ */
 
@@ -149,6 +151,12 @@ inline any_of(into, first, last) {
 	:: break
 	od;
 	skip
+}
+
+inline blank_choice() {
+	chosen = 0;
+	least = 0;
+	most = 0
 }
 
 inline epoch_start_to(into) {
@@ -341,6 +349,10 @@ inline carry_out_intent() {
 	fi
 }
 
+inline blank_assignment() {
+	new_epoch = 0; new_revision = 0; new_named = false; new_version = 0; new_member = false; new_intent = 0
+}
+
 /* Accepts the assignment new_*. */
 inline accept_assignment() {
 	if
@@ -373,7 +385,8 @@ inline accept_assignment() {
 	if
 	:: new_named -> carry_out_intent()
 	:: else
-	fi
+	fi;
+	blank_assignment()
 }
 
 #define NOT_NAMED :: new_version == version || !present -> \
@@ -487,9 +500,11 @@ inline hello() {
 
 inline blank_disk() {
 	disk = false;
-	disk_extent = UNBOUNDED;
+	disk_extent = 0;
 	disk_forgotten = 0;
-	cut_log(disk_log, 0)
+	alike = false;
+	cut_log(disk_log, 0);
+	blank_choice()
 }
 
 #define LAST_OF_DISK (disk_log.length > 0 -> disk_log.epoch[disk_log.length - 1] : 1)
@@ -601,17 +616,16 @@ inline classify() {
 inline handshake() {
 	atomic {
 		phase == HANDSHAKE && PRIMARY_FIT ->
-		d_step { blank_disk() };
 		if
-		:: skip /* no volume there */
-		:: FALSE_REPORTS -> skip /* and once more, with a report that happens to be true */
+		:: disk_extent = UNBOUNDED /* no volume there */
+		:: FALSE_REPORTS -> disk_extent = UNBOUNDED /* once more, with a report that happens to be true */
 		:: kind == REBUILD -> disk = true; disk_extent = 0
 		:: kind != REBUILD && ALL_DISKS -> choose_any_disk()
 		:: kind != REBUILD && !ALL_DISKS && PREFIXES ->
 			disk = true;
 			disk_extent = 0;
-			any_of(x, 0, HEAD);
-			d_step { copy_log(disk_log, log); cut_log(disk_log, x) }
+			any_of(chosen, 0, HEAD);
+			d_step { copy_log(disk_log, log); cut_log(disk_log, chosen) }
 		DISKS
 		fi;
 		d_step {
@@ -622,7 +636,8 @@ inline handshake() {
 			:: else ->
 				ghost_looks_at_disk();
 				classify()
-			fi
+			fi;
+			blank_disk()
 		}
 	}
 }
@@ -716,7 +731,8 @@ inline take_progress(durable) {
 		:: acked == NONE || durable > acked -> last_progress = now_at
 		:: else
 		fi;
-		proven(durable)
+		proven(durable);
+		blank_choice()
 	}
 }
 
@@ -725,8 +741,8 @@ inline progress() {
 		STREAMS && UNHINDERED && AT_LEAST <= GOAL ->
 		least = AT_LEAST;
 		most = GOAL;
-		any_of(x, least, most);
-		take_progress(x)
+		any_of(chosen, least, most);
+		take_progress(chosen)
 	}
 }
 
@@ -754,8 +770,8 @@ inline complete() {
 inline acknowledge() {
 	atomic {
 		phase == COMPLETED && acked <= HEAD ->
-		any_of(x, acked, HEAD);
-		d_step { proven(x) }
+		any_of(chosen, acked, HEAD);
+		d_step { proven(chosen); blank_choice() }
 	}
 }
 
@@ -811,15 +827,16 @@ inline take_chunks(done) {
 		:: done > chunks_done -> last_progress = now_at
 		:: else
 		fi;
-		chunks_done = done
+		chunks_done = done;
+		blank_choice()
 	}
 }
 
 inline transfer_progress() {
 	atomic {
 		phase == TRANSFER ->
-		any_of(x, chunks_done, chunks_total);
-		take_chunks(x)
+		any_of(chosen, chunks_done, chunks_total);
+		take_chunks(chosen)
 	}
 }
 
