@@ -7,8 +7,10 @@
 //!
 //! Rule: `docs/protocol.md`, section 2.
 
+mod change;
 mod ledger;
 mod requirement;
 
+pub use change::Promised;
 pub use ledger::{CommitLedger, Progress};
 pub use requirement::{Acknowledged, Requirement};

@@ -6,12 +6,15 @@
 //!
 //! In flight under both rules: while the outcome of a proposed change of the record is unknown,
 //! the old requirement and every proposed one must be met, until a record with a higher revision
-//! was read (F97, M33).
+//! was read (F97, M33). What was acknowledged before is judged apart, at the moment of the proposal
+//! ([`CommitLedger::promised`], `change`): what is acknowledged later meets both rules anyway, so a
+//! change need not chase clients that go on writing.
 
 use std::collections::BTreeMap;
 
 use holdfast_types::{Lsn, ReplicaId, Revision, SessionId, VolumeRecord};
 
+use super::change::{Change, Promised};
 use super::requirement::{Acknowledged, Requirement};
 
 /// What may be told to clients.
@@ -23,6 +26,15 @@ pub struct Progress {
     pub committed: Lsn,
 }
 
+/// A change of the record whose outcome is unknown.
+#[derive(Clone, Debug)]
+struct Proposal {
+    /// `None`: nothing can be acknowledged under it.
+    requirement: Option<Requirement>,
+    /// What clients had been told when it was made.
+    promised: Option<Promised>,
+}
+
 /// The acknowledgements of one epoch at its primary.
 #[derive(Clone, Debug)]
 pub struct CommitLedger {
@@ -30,7 +42,7 @@ pub struct CommitLedger {
     epoch_start: Option<Lsn>,
     revision: Revision,
     in_force: Option<Requirement>,
-    proposed: Vec<Requirement>,
+    proposed: Vec<Proposal>,
     sessions: BTreeMap<ReplicaId, SessionId>,
     acks: BTreeMap<ReplicaId, Acknowledged>,
     progress: Progress,
@@ -120,11 +132,30 @@ impl CommitLedger {
 
     /// A change of the record is about to be proposed: from now on it must be met as well.
     pub fn propose(&mut self, record: &VolumeRecord) {
-        match Requirement::of(record) {
-            Some(requirement) => self.proposed.push(requirement),
-            // Without a primary nothing could be acknowledged under it, so nothing is from now on.
-            None => self.in_force = None,
-        }
+        self.proposed.push(Proposal {
+            requirement: Requirement::of(record),
+            promised: self.promised(),
+        });
+    }
+
+    /// What clients were told so far. Until the epoch-start entry is committed, nobody knows what of
+    /// the adopted log was acknowledged in earlier epochs, so all of it counts, as written and as
+    /// flushed (decision 040). `None` before the epoch was started: then nothing is known.
+    #[must_use]
+    pub fn promised(&self) -> Option<Promised> {
+        let start = self.epoch_start?;
+        let Progress { written, committed } = self.progress;
+        let is_adopted = committed < start;
+        let adopted = if is_adopted {
+            Lsn(start.0.saturating_sub(1))
+        } else {
+            Lsn::ZERO
+        };
+        Some(Promised {
+            written: written.max(adopted),
+            flushed: committed.max(adopted),
+            is_adopted,
+        })
     }
 
     /// Gives up the last proposal. Only for one that was never sent to the authority: once it was,
@@ -166,37 +197,36 @@ impl CommitLedger {
         self.advance()
     }
 
-    /// Whether everything acknowledged so far meets the rule of `record`, so that it may be
-    /// proposed: what was acknowledged as written is held as the new rule asks, what was flushed is
-    /// durable as it asks, and where one copy alone would remain, all of it is durable there (F99, M34).
+    /// Whether everything that had been acknowledged when the last proposal was made meets its rule,
+    /// so that it may be sent.
     #[must_use]
-    pub fn would_be_met_by(&self, record: &VolumeRecord) -> bool {
-        let Some(requirement) = Requirement::of(record) else {
+    pub fn proposal_is_met(&self) -> bool {
+        let Some(proposal) = self.proposed.last() else {
             return false;
         };
-        let Progress { written, committed } = self.progress;
-        let held = requirement
-            .write_position(&self.acks)
-            .is_some_and(|lsn| lsn >= written);
-        let flushed = requirement
-            .flush_position(&self.acks)
-            .is_some_and(|lsn| lsn >= committed);
-        let safe_alone = requirement.in_sync_count() > 1 || self.own().durable >= written;
-        held && flushed && safe_alone
+        let (Some(from), Some(to), Some(promised)) =
+            (&self.in_force, &proposal.requirement, proposal.promised)
+        else {
+            return false;
+        };
+        let acks = &self.acks;
+        Change { from, to, acks }.is_met(promised)
     }
 
-    /// Whether everything acknowledged so far is durable on enough copies without `replica`, so
-    /// that a trusted copy there may be overwritten.
+    /// Whether everything promised is durable on enough copies without `replica`, so that a trusted
+    /// copy there may be overwritten. The promise is taken once `replica` has left the set: what is
+    /// acknowledged later never relied on it.
     #[must_use]
-    pub fn is_safe_without(&self, replica: &ReplicaId) -> bool {
-        let Some(in_force) = &self.in_force else {
-            return false;
-        };
-        let mut others = self.acks.clone();
-        others.remove(replica);
-        in_force
-            .flush_position(&others)
-            .is_some_and(|lsn| lsn >= self.progress.written)
+    pub fn is_safe_without(&self, replica: &ReplicaId, promised: Promised) -> bool {
+        self.in_force.as_ref().is_some_and(|in_force| {
+            in_force.is_durable_without(replica, promised.written, &self.acks)
+        })
+    }
+
+    /// Whether `session` is the one of `replica` that counts at present.
+    #[must_use]
+    pub fn counts_session(&self, replica: &ReplicaId, session: SessionId) -> bool {
+        self.sessions.get(replica) == Some(&session)
     }
 
     fn own(&self) -> Acknowledged {
@@ -207,16 +237,22 @@ impl CommitLedger {
         let Some(epoch_start) = self.epoch_start else {
             return self.progress;
         };
-        let rules = || self.in_force.iter().chain(&self.proposed);
-        if self.in_force.is_none() {
+        let Some(in_force) = &self.in_force else {
             return self.progress;
-        }
-        let head = self.own().received;
-        let least = |position: &dyn Fn(&Requirement) -> Option<Lsn>| {
-            rules().try_fold(head, |least, rule| Some(least.min(position(rule)?)))
         };
-        let written = least(&|rule| rule.write_position(&self.acks));
-        let committed = least(&|rule| rule.flush_position(&self.acks));
+        let head = self.own().received;
+        let acks = &self.acks;
+        let proposed = |position: &dyn Fn(&Requirement) -> Option<Lsn>, least: Lsn| {
+            self.proposed.iter().try_fold(least, |least, proposal| {
+                Some(least.min(position(proposal.requirement.as_ref()?)?))
+            })
+        };
+        let written = in_force
+            .write_position(acks)
+            .and_then(|lsn| proposed(&|rule| rule.write_position_in_flight(acks), lsn.min(head)));
+        let committed = in_force
+            .flush_position(acks)
+            .and_then(|lsn| proposed(&|rule| rule.flush_position(acks), lsn.min(head)));
         // Entries of older epochs are never counted by themselves: only with an entry of this
         // epoch on top of them does anything move (M07).
         let of_this_epoch = |lsn: &Lsn| *lsn >= epoch_start;
@@ -232,192 +268,4 @@ impl CommitLedger {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
-    use holdfast_types::{
-        DurabilityMode, Endpoint, EndpointVersion, Epoch, Lsn, Member, ReplicaId, Revision,
-        SessionId, StoreId, VolumeId, VolumeRecord, WriteAck,
-    };
-
-    use super::{CommitLedger, Progress};
-
-    fn id(name: &str) -> ReplicaId {
-        ReplicaId::new(name).unwrap()
-    }
-
-    fn record(mode: DurabilityMode, isr: &[&str]) -> VolumeRecord {
-        let all = ["a", "b", "c"].map(id);
-        let endpoint = Endpoint {
-            data: "127.0.0.1:1".parse().unwrap(),
-            control: "127.0.0.1:2".parse().unwrap(),
-            version: EndpointVersion(1),
-        };
-        let member = || Member {
-            endpoint,
-            store: StoreId::random(),
-        };
-        VolumeRecord {
-            volume: VolumeId::random(),
-            name: "v".into(),
-            blocks: 16,
-            epoch: Epoch(2),
-            revision: Revision(5),
-            primary: Some(id("a")),
-            members: all
-                .iter()
-                .map(|r| (r.clone(), member()))
-                .collect::<BTreeMap<_, _>>(),
-            voters: all.iter().cloned().collect::<BTreeSet<_>>(),
-            isr: isr.iter().map(|r| id(r)).collect(),
-            mode,
-            min_in_sync: 1,
-            write_ack: WriteAck::Received,
-            committed_seen: (Epoch(1), Lsn(0)),
-        }
-    }
-
-    const S: SessionId = SessionId(1);
-
-    fn started(record: &VolumeRecord, head: u64) -> CommitLedger {
-        let mut ledger = CommitLedger::new(record, id("a"), Lsn(3));
-        for replica in ["b", "c"] {
-            ledger.session_began(id(replica), S);
-        }
-        ledger.local(Lsn(head), Lsn(head));
-        ledger.epoch_started(Lsn(5));
-        ledger
-    }
-
-    fn progress(written: u64, committed: u64) -> Progress {
-        Progress {
-            written: Lsn(written),
-            committed: Lsn(committed),
-        }
-    }
-
-    #[test]
-    fn m07_entries_of_an_older_epoch_are_not_committed_by_counting() {
-        let mut ledger = started(&record(DurabilityMode::SyncAll, &["a", "b"]), 6);
-        let held = ledger.acknowledged(&id("b"), S, Lsn(4), Lsn(4));
-        assert_eq!(held, progress(3, 3));
-        let with_the_epoch_start = ledger.acknowledged(&id("b"), S, Lsn(5), Lsn(5));
-        assert_eq!(with_the_epoch_start, progress(5, 5));
-    }
-
-    #[test]
-    fn m13_an_ack_of_a_dead_session_changes_nothing_and_its_end_takes_only_its_own() {
-        let mut ledger = started(&record(DurabilityMode::SyncAll, &["a", "b"]), 9);
-        ledger.session_began(id("b"), SessionId(2));
-        let stale = ledger.acknowledged(&id("b"), S, Lsn(9), Lsn(9));
-        assert_eq!(stale, progress(3, 3));
-        ledger.session_ended(&id("b"), S);
-        let live = ledger.acknowledged(&id("b"), SessionId(2), Lsn(9), Lsn(7));
-        assert_eq!(live, progress(9, 7));
-        ledger.session_ended(&id("b"), SessionId(2));
-        assert_eq!(ledger.acknowledged_by(&id("b")), None);
-        assert_eq!(ledger.local(Lsn(11), Lsn(11)), progress(9, 7));
-    }
-
-    #[test]
-    fn m04_an_ack_beyond_the_primarys_own_log_proves_nothing() {
-        let mut ledger = started(&record(DurabilityMode::SyncAll, &["a", "b"]), 6);
-        let ahead = ledger.acknowledged(&id("b"), S, Lsn(7), Lsn(7));
-        assert_eq!(ahead, progress(3, 3));
-        let inverted = ledger.acknowledged(&id("b"), S, Lsn(5), Lsn(6));
-        assert_eq!(inverted, progress(3, 3));
-    }
-
-    #[test]
-    fn f97_a_change_in_flight_is_met_under_both_rules_until_a_higher_revision_is_read() {
-        let old = record(DurabilityMode::SyncAll, &["a", "b"]);
-        let mut ledger = started(&old, 9);
-        ledger.acknowledged(&id("b"), S, Lsn(6), Lsn(6));
-        let mut joined = old.clone();
-        joined.isr.insert(id("c"));
-        ledger.propose(&joined);
-        assert_eq!(
-            ledger.acknowledged(&id("b"), S, Lsn(9), Lsn(9)),
-            progress(6, 6),
-            "c must acknowledge too"
-        );
-        assert_eq!(
-            ledger.adopt(&old),
-            progress(6, 6),
-            "the same revision settles nothing"
-        );
-        assert!(ledger.has_proposal());
-        let withdrawn = VolumeRecord {
-            revision: Revision(6),
-            ..old
-        };
-        assert_eq!(ledger.adopt(&withdrawn), progress(9, 9));
-        assert!(!ledger.has_proposal());
-    }
-
-    #[test]
-    fn f56_a_newcomer_must_acknowledge_from_the_proposal_on() {
-        let old = record(DurabilityMode::SyncAll, &["a", "b"]);
-        let mut ledger = started(&old, 9);
-        let mut joined = old.clone();
-        joined.isr.insert(id("c"));
-        ledger.acknowledged(&id("b"), S, Lsn(9), Lsn(9));
-        assert!(!ledger.would_be_met_by(&joined), "c has proven nothing");
-        ledger.acknowledged(&id("c"), S, Lsn(9), Lsn(8));
-        assert!(
-            !ledger.would_be_met_by(&joined),
-            "committed is 9, c is durable to 8"
-        );
-        ledger.acknowledged(&id("c"), S, Lsn(9), Lsn(9));
-        assert!(ledger.would_be_met_by(&joined));
-    }
-
-    #[test]
-    fn m34_a_member_leaves_only_when_what_it_held_is_durable_on_the_last_copy() {
-        let old = record(DurabilityMode::SyncAll, &["a", "b"]);
-        let mut ledger = started(&old, 5);
-        ledger.local(Lsn(8), Lsn(6));
-        ledger.acknowledged(&id("b"), S, Lsn(8), Lsn(6));
-        assert_eq!(ledger.progress(), progress(8, 6));
-        let mut alone = old.clone();
-        alone.isr.remove(&id("b"));
-        assert!(!ledger.would_be_met_by(&alone));
-        ledger.local(Lsn(8), Lsn(8));
-        assert!(ledger.would_be_met_by(&alone));
-    }
-
-    #[test]
-    fn f40_nothing_is_acknowledged_before_the_epoch_start_or_under_another_primary() {
-        let mut other = record(DurabilityMode::SyncAll, &["a", "b"]);
-        other.primary = Some(id("b"));
-        let mut ledger = CommitLedger::new(&other, id("a"), Lsn(0));
-        ledger.local(Lsn(9), Lsn(9));
-        ledger.session_began(id("b"), S);
-        ledger.epoch_started(Lsn(1));
-        assert_eq!(
-            ledger.acknowledged(&id("b"), S, Lsn(9), Lsn(9)),
-            progress(0, 0)
-        );
-
-        let good = record(DurabilityMode::SyncAll, &["a", "b"]);
-        let mut early = CommitLedger::new(&good, id("a"), Lsn(0));
-        early.session_began(id("b"), S);
-        early.local(Lsn(9), Lsn(9));
-        assert_eq!(
-            early.acknowledged(&id("b"), S, Lsn(9), Lsn(9)),
-            progress(0, 0)
-        );
-    }
-
-    #[test]
-    fn a_trusted_copy_is_overwritten_only_while_the_others_hold_everything() {
-        let mut ledger = started(&record(DurabilityMode::SyncQuorum, &["a", "b", "c"]), 9);
-        ledger.acknowledged(&id("c"), S, Lsn(9), Lsn(9));
-        assert!(
-            !ledger.is_safe_without(&id("c")),
-            "b has acknowledged nothing"
-        );
-        ledger.acknowledged(&id("b"), S, Lsn(9), Lsn(9));
-        assert!(ledger.is_safe_without(&id("c")));
-    }
-}
+mod tests;

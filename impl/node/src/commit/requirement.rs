@@ -17,11 +17,11 @@ pub struct Acknowledged {
 /// The part of the authority's record that says who must acknowledge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Requirement {
-    mode: DurabilityMode,
-    write_ack: WriteAck,
+    pub(super) mode: DurabilityMode,
+    pub(super) write_ack: WriteAck,
     min_in_sync: usize,
-    primary: ReplicaId,
-    isr: BTreeSet<ReplicaId>,
+    pub(super) primary: ReplicaId,
+    pub(super) isr: BTreeSet<ReplicaId>,
     voters: BTreeSet<ReplicaId>,
 }
 
@@ -45,10 +45,15 @@ impl Requirement {
         self.isr.iter()
     }
 
-    /// The number of copies in the in-sync set.
+    /// Whether one copy is the whole in-sync set.
     #[must_use]
-    pub fn in_sync_count(&self) -> usize {
-        self.isr.len()
+    pub fn is_one_copy(&self) -> bool {
+        self.isr.len() == 1
+    }
+
+    /// The voters that count: those in the in-sync set.
+    pub(super) fn counted(&self) -> BTreeSet<ReplicaId> {
+        self.voters.intersection(&self.isr).cloned().collect()
     }
 
     /// Whether the recorded sets could acknowledge anything at all, all members being well.
@@ -71,7 +76,7 @@ impl Requirement {
         voters / 2 + 1
     }
 
-    fn majority(&self) -> usize {
+    pub(super) fn majority(&self) -> usize {
         Self::majority_of(self.voters.len())
     }
 
@@ -90,6 +95,49 @@ impl Requirement {
                 acks.get(&self.primary).map(|ack| ack.received)
             }
             WriteAck::Local => None,
+        }
+    }
+
+    /// The same while this rule is proposed and its outcome unknown: a set of one copy would have
+    /// to keep alone what it acknowledges, so it counts what is durable there (M34). Under
+    /// `write_ack = local` nothing changes: it never promised more.
+    #[must_use]
+    pub fn write_position_in_flight(
+        &self,
+        acks: &BTreeMap<ReplicaId, Acknowledged>,
+    ) -> Option<Lsn> {
+        match self.write_ack {
+            WriteAck::Received if self.is_one_copy() => self.flush_position(acks),
+            WriteAck::Received | WriteAck::Local => self.write_position(acks),
+        }
+    }
+
+    /// Whether the copies that the mode asks for hold everything up to `lsn` durably without
+    /// `replica`. Whether they are as many as `min_in_sync` asks for is another question: it
+    /// bounds acknowledging, not counting (decision 043).
+    #[must_use]
+    pub fn is_durable_without(
+        &self,
+        replica: &ReplicaId,
+        lsn: Lsn,
+        acks: &BTreeMap<ReplicaId, Acknowledged>,
+    ) -> bool {
+        let durable = |other: &ReplicaId| {
+            other != replica && acks.get(other).is_some_and(|ack| ack.durable >= lsn)
+        };
+        if !self.isr.contains(&self.primary) {
+            return false;
+        }
+        match self.mode {
+            DurabilityMode::BestEffort => durable(&self.primary),
+            DurabilityMode::SyncAll => {
+                let mut others = self.isr.iter().filter(|member| *member != replica);
+                others.all(durable)
+            }
+            DurabilityMode::SyncQuorum => {
+                let holders = self.counted().into_iter().filter(durable);
+                !self.voters.is_empty() && holders.count() >= self.majority()
+            }
         }
     }
 

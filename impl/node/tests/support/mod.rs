@@ -128,6 +128,15 @@ fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
 impl Cluster {
     /// Starts the nodes and creates a volume with a copy on each.
     pub(crate) async fn start(names: &[&'static str], mode: DurabilityMode) -> Self {
+        Self::start_with(names, mode, 1).await
+    }
+
+    /// The same with a least number of in-sync copies.
+    pub(crate) async fn start_with(
+        names: &[&'static str],
+        mode: DurabilityMode,
+        min_in_sync: usize,
+    ) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
             .with_test_writer()
@@ -161,11 +170,11 @@ impl Cluster {
             places,
             volume: VolumeId::random(),
         };
-        cluster.create_volume(mode).await;
+        cluster.create_volume(mode, min_in_sync).await;
         cluster
     }
 
-    async fn create_volume(&mut self, mode: DurabilityMode) {
+    async fn create_volume(&mut self, mode: DurabilityMode, min_in_sync: usize) {
         let members = self.places.values().map(|place| MemberPlan {
             control: place.config.node.control_listen,
             data: Some(place.link.address),
@@ -175,7 +184,7 @@ impl Cluster {
             blocks: BLOCKS,
             members: members.collect(),
             mode: Some(mode),
-            min_in_sync: Some(1),
+            min_in_sync: Some(min_in_sync),
             write_ack: None,
         };
         let reply = self.ask(&ControlRequest::CreateVolume(plan)).await;

@@ -12,6 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Primary;
 use crate::authority::{AuthorityError, RecordVersion};
+use crate::commit::CommitLedger;
 
 /// How soon to ask the authority again when it did not answer.
 const RETRY: Duration = Duration::from_millis(200);
@@ -26,6 +27,21 @@ pub(super) enum Leaving {
     Absent,
     /// Its store will be lowered: in any case (F57).
     MustRebuild,
+}
+
+/// What the ledger says about a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Yes,
+    NotYet,
+    /// Nothing that is still to come will show it.
+    Never,
+}
+
+impl Shown {
+    const fn when(shown: bool) -> Self {
+        if shown { Self::Yes } else { Self::NotYet }
+    }
 }
 
 /// Whether the volume goes on without `gone`.
@@ -73,8 +89,11 @@ impl Primary {
         let head = self.store.positions().head;
         self.want_durable(head);
         let proven = self.holds(|ledger| {
+            if !ledger.counts_session(replica, token.session) {
+                return Shown::Never;
+            }
             let durable = ledger.acknowledged_by(replica).map(|ack| ack.durable);
-            durable >= Some(head) && ledger.would_be_met_by(&proposal)
+            Shown::when(durable >= Some(head) && ledger.proposal_is_met())
         });
         let proven = proven.await && self.services.recovery.is_current(token);
         self.conclude(&record, proposal, proven).await
@@ -100,18 +119,34 @@ impl Primary {
         proposal.isr.remove(replica);
         self.ledger().propose(&proposal);
         self.want_durable(self.store.positions().head);
-        let met = self.holds(|ledger| ledger.would_be_met_by(&proposal)).await;
+        let met = self
+            .holds(|ledger| Shown::when(ledger.proposal_is_met()))
+            .await;
         self.conclude(&record, proposal, met).await
     }
 
+    /// Waits until a replica that has left the set is not needed any more: everything promised up to
+    /// now is durable on enough other copies. `false` when that is not so in time.
+    pub(super) async fn is_not_needed(&self, replica: &ReplicaId) -> bool {
+        let Some(promised) = self.ledger().promised() else {
+            return false;
+        };
+        self.want_durable(promised.written);
+        self.holds(|ledger| Shown::when(ledger.is_safe_without(replica, promised)))
+            .await
+    }
+
     /// Waits for something that the ledger must show.
-    async fn holds(&self, shown: impl Fn(&crate::commit::CommitLedger) -> bool) -> bool {
+    async fn holds(&self, shown: impl Fn(&CommitLedger) -> Shown) -> bool {
         let mut moved = self.ledger_moved.subscribe();
         let deadline = Instant::now() + CONDITION_WAIT;
         loop {
             moved.borrow_and_update();
-            if shown(&self.ledger()) {
-                return true;
+            let now = shown(&self.ledger());
+            match now {
+                Shown::Yes => return true,
+                Shown::Never => return false,
+                Shown::NotYet => {}
             }
             if !matches!(timeout_at(deadline, moved.changed()).await, Ok(Ok(()))) {
                 return false;
@@ -122,7 +157,7 @@ impl Primary {
     /// Sends the proposal, or gives it up unsent; `true` when it is in the record.
     async fn conclude(&self, base: &VolumeRecord, proposal: VolumeRecord, ready: bool) -> bool {
         if !ready {
-            self.update(crate::commit::CommitLedger::retract_unsent);
+            self.update(CommitLedger::retract_unsent);
             return false;
         }
         let mut proposal = proposal;
@@ -142,6 +177,7 @@ impl Primary {
     /// revision tells that it cannot land any more (F97).
     async fn settle_change(&self, expected: RecordVersion, proposal: VolumeRecord) -> bool {
         let authority = &self.services.authority;
+        let mut may_have_landed = false;
         loop {
             match authority.compare_and_set(expected, proposal.clone()).await {
                 Ok(recorded) => {
@@ -157,12 +193,18 @@ impl Primary {
                     }
                 }
                 Err(error) if error.is_outcome_unknown() => {
+                    may_have_landed = true;
                     tracing::warn!(volume = %self.volume, %error,
                         "the outcome of an in-sync change is unknown; both rules hold");
                 }
+                // An earlier request may still land: only a higher revision settles that.
+                Err(error) if may_have_landed => {
+                    tracing::warn!(volume = %self.volume, %error,
+                        "an in-sync change was refused, but may have landed before; both rules hold");
+                }
                 Err(error) => {
                     tracing::error!(volume = %self.volume, %error, "an in-sync change was refused");
-                    self.update(crate::commit::CommitLedger::retract_unsent);
+                    self.update(CommitLedger::retract_unsent);
                     return false;
                 }
             }

@@ -127,11 +127,7 @@ async fn prepare_rebuild(primary: &Arc<Primary>, replica: &ReplicaId) -> bool {
             | RebuildReason::Ordered,
         ) => true,
     };
-    if !trusted || primary.ledger().is_safe_without(replica) {
-        return true;
-    }
-    primary.want_durable(primary.store.positions().head);
-    false
+    !trusted || primary.is_not_needed(replica).await
 }
 
 #[cfg(test)]

@@ -177,9 +177,10 @@ pub(super) async fn run(primary: &Arc<Primary>, token: &FencingToken) -> Session
     };
     let was_in_sync = session.was_in_sync;
     drop(session);
-    primary
-        .ledger()
-        .session_ended(&token.replica, token.session);
+    primary.update(|ledger| {
+        ledger.session_ended(&token.replica, token.session);
+        ledger.progress()
+    });
     if let Some(Refusal::StaleEpoch { promised, .. }) = reason.refusal()
         && *promised > primary.epoch
     {
