@@ -1,0 +1,55 @@
+-- The bounds of the instance `laggard` (docs/session-bounds.md, section 6).
+
+const
+  FIRST_EPOCH: 2;
+  EPOCHS: 2;
+  REVISIONS: 2;
+  ENDPOINT_VERSIONS: 1;
+  SESSIONS: 3;
+  TICKS: 0;
+  BUDGET_OF_DURATION: 9;
+  BUDGET_OF_STALL: 9;
+  BUDGET_OF_ENTRIES: 9;
+  BUDGET_OF_BYTES: 9;
+  LOG: 4;
+  SHAPES: 2;
+  CAUSES: 1;
+  CHUNKS_LEAST: 0;
+  CHUNKS_MOST: 0;
+  DISKS: 1;
+  SCENES: 2;
+  ALL_DISKS: false;
+  PREFIXES: true;
+  FALSE_REPORTS: false;
+  MOVE_COMMIT: true;
+  MOVE_WRITE_BACK: true;
+  MOVE_RECLAIM: true;
+  FENCE_AND_STOP: false;
+
+function has_kind(kind: kind_of): boolean;
+begin
+  return kind = after_fault | kind = rebuild;
+end;
+
+procedure get_shape(number: 1..SHAPES; var shape: shape_of);
+begin
+  switch number
+    case 1: shape.named := true; shape.member := true; shape.intent := nothing;
+    case 2: shape.named := true; shape.member := false; shape.intent := nothing;
+  end;
+end;
+
+procedure get_disk(number: 1..DISKS; var disk: disk_of);
+begin
+  disk.forgotten := 0;
+  write_log(disk.log, 1, 1, 0);
+  disk.extent_bound := 1;
+end;
+
+procedure get_scene(number: 1..SCENES; var history: history_of);
+begin
+  switch number
+    case 1: write_scene(history, 1, 0, 0, 1, 0);
+    case 2: write_scene(history, 1, 1, 0, 1, 0);
+  end;
+end;
