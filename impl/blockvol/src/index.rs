@@ -75,7 +75,11 @@ impl DirtyIndex {
                 };
                 self.segments.insert(range.start(), segment);
             }
-            EntryKind::EpochStart => {}
+            EntryKind::EpochStart
+            | EntryKind::SnapshotCreate
+            | EntryKind::SnapshotDelete
+            | EntryKind::Grow
+            | EntryKind::Restore => {}
         }
     }
 
@@ -110,6 +114,14 @@ impl DirtyIndex {
         }
         push(&mut found, next, range.end(), None);
         found
+    }
+
+    /// Whether the extent alone answers for a block.
+    pub(crate) fn is_settled(&self, block: u64) -> bool {
+        self.segments
+            .range(..=block)
+            .next_back()
+            .is_none_or(|(start, segment)| start + segment.count <= block)
     }
 
     /// How many segments there are.

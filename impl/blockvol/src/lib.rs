@@ -36,6 +36,7 @@
 
 mod disk;
 mod error;
+mod extent;
 mod image;
 mod index;
 mod inspect;
@@ -48,11 +49,11 @@ mod store;
 mod superblock;
 mod volume;
 
-pub use disk::{Disk, Disks, SECTOR};
+pub use disk::{Disk, Disks, SECTOR, Shelf};
 
 pub use error::{
     AppendError, BaseError, CreateError, CursorError, Damage, DiskError, DiskOp, FactsError,
-    OpenError, PinError, Poisoned, PromiseError, ReadError, SyncError, TruncateError,
+    OpenError, PinError, Poisoned, PromiseError, ReadError, RepairError, SyncError, TruncateError,
     WriteBackError,
 };
 pub use image::{BaseManifest, CHUNK_BLOCKS, ChunkDigest, ImageDigest, chunk_count, chunk_range};
@@ -61,5 +62,7 @@ pub use options::{
     FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions, max_entry_blocks,
 };
 pub use positions::{FlushBound, Positions, Promise, ReadPoint, Role};
-pub use store::{FlushStep, MetaStep, Recovery, Store, SyncStep};
+pub use store::{
+    DamageReport, FlushStep, MetaStep, Recovery, ScrubReport, ScrubStep, Store, SyncStep,
+};
 pub use volume::{BaseInstall, BaseSource, Entry, RetentionPin, Subscription, Volume};

@@ -72,6 +72,14 @@ pub struct VolumeOptions {
     pub writeback_idle: Duration,
     /// How long an append waits for space in the log before it is refused as full.
     pub log_full_wait: Duration,
+    /// Whether blocks of the extent are verified whenever they are read. Scrubbing, base images and
+    /// snapshots verify in any case.
+    pub verify_reads: bool,
+    /// Bytes a second that are verified at rest in the background while a pass is under way;
+    /// 0: none.
+    pub scrub_bytes_per_second: u64,
+    /// From the end of one pass to the beginning of the next one.
+    pub scrub_interval: Duration,
     /// Whether the volume runs its own threads. Without them the owner calls
     /// [`crate::Volume::write_back`] and the syncs.
     pub background: bool,
@@ -86,6 +94,9 @@ impl Default for VolumeOptions {
             writeback_bytes: None,
             writeback_idle: Duration::from_secs(1),
             log_full_wait: Duration::from_secs(30),
+            verify_reads: true,
+            scrub_bytes_per_second: 4 * MIB,
+            scrub_interval: Duration::from_secs(7 * 24 * 3600),
             background: true,
         }
     }

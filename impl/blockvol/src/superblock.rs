@@ -19,7 +19,7 @@ use crate::positions::{Promise, Role};
 /// First bytes of a superblock slot.
 pub(crate) const MAGIC: [u8; 8] = *b"HFSUPER\0";
 /// The format written here, and the newest one read here.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// Bytes of a slot.
 pub(crate) const SLOT_BYTES: usize = 4096;
 /// Where the slots are: far enough apart that no single misplaced write covers both.
@@ -175,6 +175,9 @@ impl Superblock {
         if version > VERSION {
             return Err(SlotFault::NewerFormat(version));
         }
+        if version < VERSION {
+            return Err(SlotFault::OlderFormat(version));
+        }
         if get_u32(slot, CHECKSUM_OFFSET) != crc32c::crc32c(&slot[..CHECKSUM_OFFSET]) {
             return Err(SlotFault::Checksum);
         }
@@ -258,6 +261,8 @@ pub(crate) enum SlotFault {
     NoMagic,
     /// Written by a newer version.
     NewerFormat(u32),
+    /// Written by an older version, whose stores are no longer read.
+    OlderFormat(u32),
     /// Torn, or damaged.
     Checksum,
     /// Whole, but contradicting itself.
@@ -269,7 +274,9 @@ impl std::fmt::Display for SlotFault {
         match self {
             Self::Blank => f.write_str("blank"),
             Self::NoMagic => f.write_str("no superblock"),
-            Self::NewerFormat(version) => write!(f, "format version {version}"),
+            Self::NewerFormat(version) | Self::OlderFormat(version) => {
+                write!(f, "format version {version}")
+            }
             Self::Checksum => f.write_str("checksum mismatch"),
             Self::Nonsense(what) => f.write_str(what),
         }
@@ -296,6 +303,16 @@ pub(crate) fn choose(slots: Slots, target: &str) -> Result<Superblock, OpenError
     for slot in &slots {
         if let Err(SlotFault::NewerFormat(found)) = slot {
             return Err(OpenError::NewerFormat {
+                target: target.to_owned(),
+                found: *found,
+                supported: VERSION,
+            });
+        }
+    }
+    // Before 1.0 a newer version may refuse an older store (docs/formats.md).
+    for slot in &slots {
+        if let Err(SlotFault::OlderFormat(found)) = slot {
+            return Err(OpenError::OlderFormat {
                 target: target.to_owned(),
                 found: *found,
                 supported: VERSION,

@@ -261,12 +261,7 @@ fn unsynced_chunks(storage: &SimStorage) -> usize {
         .iter()
         .rev()
         .take_while(|op| !matches!(op, Op::Sync { medium } if *medium == extent));
-    since_sync
-        .filter(|op| match op {
-            Op::Write { medium, .. } | Op::Punch { medium, .. } => *medium == extent,
-            Op::Sync { .. } | Op::FailedSync { .. } => false,
-        })
-        .count()
+    since_sync.filter(|op| op.medium() == extent).count()
 }
 
 #[test]

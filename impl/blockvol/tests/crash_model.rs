@@ -241,9 +241,10 @@ impl Run {
         self.begin_epoch();
         let tag = self.tag();
         let epoch = self.volume.promise().epoch;
-        let payload = match kind {
-            EntryKind::Write => filled(tag, range.count()),
-            EntryKind::Trim | EntryKind::WriteZeroes | EntryKind::EpochStart => Bytes::new(),
+        let payload = if kind == EntryKind::Write {
+            filled(tag, range.count())
+        } else {
+            Bytes::new()
         };
         match self.volume.try_append(epoch, kind, range, payload) {
             Ok(_) => self.known.reference.push(RefEntry {

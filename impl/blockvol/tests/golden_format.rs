@@ -122,7 +122,7 @@ fn the_documented_offsets_are_those_of_the_files() {
     let slots = ["slot-0.bin", "slot-1.bin"].map(|name| fs::read(golden(name)).unwrap());
     let newer = slots.iter().max_by_key(|slot| u64_at(slot, 16)).unwrap();
     assert_eq!(&newer[0..8], b"HFSUPER\0");
-    assert_eq!((u32_at(newer, 8), u32_at(newer, 12)), (1, 1));
+    assert_eq!((u32_at(newer, 8), u32_at(newer, 12)), (2, 1));
     assert_eq!(newer[39], 0xa1, "volume");
     assert_eq!(newer[55], 0xb2, "store");
     assert_eq!(u64_at(newer, 56), BLOCKS);

@@ -43,9 +43,10 @@ fn core() -> (SimStorage, Store) {
 }
 
 fn core_append(store: &mut Store, kind: EntryKind, block: Option<u64>) -> Lsn {
-    let payload = match kind {
-        EntryKind::Write => filled(block.unwrap() + 1, 1),
-        EntryKind::Trim | EntryKind::WriteZeroes | EntryKind::EpochStart => Bytes::new(),
+    let payload = if kind == EntryKind::Write {
+        filled(block.unwrap() + 1, 1)
+    } else {
+        Bytes::new()
     };
     store
         .append(Epoch(1), kind, block.map(|b| range(b, 1)), payload)

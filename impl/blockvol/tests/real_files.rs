@@ -49,8 +49,9 @@ fn create(dir: &Path) -> Volume {
 fn content(dir: &Path) -> BTreeMap<String, Vec<u8>> {
     fs::read_dir(dir)
         .unwrap()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().unwrap().is_file())
         .map(|entry| {
-            let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
             (name, fs::read(entry.path()).unwrap())
         })
@@ -257,6 +258,12 @@ impl Disk for Gate {
         }
         self.inner.sync()
     }
+    fn grow(&self, len: u64) -> Result<(), DiskError> {
+        self.inner.grow(len)
+    }
+    fn allocated(&self) -> Result<u64, DiskError> {
+        self.inner.allocated()
+    }
     fn len(&self) -> Result<u64, DiskError> {
         self.inner.len()
     }
@@ -280,7 +287,7 @@ fn one_sync_serves_all_who_wait_for_one() {
     });
     let disks = Disks {
         log: Arc::clone(&gate) as Arc<dyn Disk>,
-        extent: storage.disks().extent,
+        ..storage.disks()
     };
     let volume = Volume::open_on(disks, reference::quiet_options(), Recovery::Strict).unwrap();
     volume.fence(Epoch(1)).unwrap();

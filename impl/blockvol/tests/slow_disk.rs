@@ -111,6 +111,12 @@ impl Disk for GatedDisk {
         self.gate.pass(Work::Sync);
         self.inner.sync()
     }
+    fn grow(&self, len: u64) -> Result<(), DiskError> {
+        self.inner.grow(len)
+    }
+    fn allocated(&self) -> Result<u64, DiskError> {
+        self.inner.allocated()
+    }
     fn len(&self) -> Result<u64, DiskError> {
         self.inner.len()
     }
@@ -135,6 +141,8 @@ impl Scene {
         let disks = Disks {
             log: gated(storage.disks().log, &log),
             extent: gated(storage.disks().extent, &extent),
+            sums: storage.disks().sums,
+            snapshots: storage.disks().snapshots,
         };
         let volume = Volume::open_on(disks, quiet_options(), Recovery::Strict).unwrap();
         volume.fence(Epoch(1)).unwrap();

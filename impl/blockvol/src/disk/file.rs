@@ -1,23 +1,29 @@
-//! A store as a directory of real files: `log` (preallocated, locked) and `extent` (sparse).
+//! A store as a directory of real files: `log` (preallocated, locked), `extent` and `sums` (sparse),
+//! and the directory `snapshots` with one file (sparse) for each.
 //!
 //! A new store is made under a temporary name and appears under its own in one step that never
 //! replaces anything (F15), so that a crash leaves either no store or a whole one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use holdfast_types::SnapshotId;
 use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
 
-use super::{Disk, DiskError, DiskOp, Disks};
+use super::{Disk, DiskError, DiskOp, Disks, Shelf};
 use crate::error::{CreateError, OpenError};
 
 /// The file of superblock slots and log ring.
 const LOG_FILE: &str = "log";
 /// The file of the flat image.
 const EXTENT_FILE: &str = "extent";
+/// The file of the checksums of its blocks.
+const SUMS_FILE: &str = "sums";
+/// The directory of the snapshots' files.
+const SNAPSHOTS_DIR: &str = "snapshots";
 
 /// A regular file.
 #[derive(Debug)]
@@ -85,11 +91,98 @@ impl Disk for FileDisk {
             .map_err(|e| self.error(DiskOp::Sync, 0, 0, &e))
     }
 
+    fn grow(&self, len: u64) -> Result<(), DiskError> {
+        if self.len()? >= len {
+            return Ok(());
+        }
+        self.file
+            .set_len(len)
+            .map_err(|e| self.error(DiskOp::Make, 0, len, &e))
+    }
+
+    fn allocated(&self) -> Result<u64, DiskError> {
+        self.file
+            .metadata()
+            .map(|m| m.blocks() * 512)
+            .map_err(|e| self.error(DiskOp::Length, 0, 0, &e))
+    }
+
     fn len(&self) -> Result<u64, DiskError> {
         self.file
             .metadata()
             .map(|m| m.len())
             .map_err(|e| self.error(DiskOp::Length, 0, 0, &e))
+    }
+}
+
+/// The directory of the snapshots' files. Files come and go durably: every change is followed by a
+/// sync of the directory.
+#[derive(Debug)]
+struct DirShelf {
+    dir: PathBuf,
+}
+
+impl DirShelf {
+    fn path(&self, id: SnapshotId) -> PathBuf {
+        self.dir.join(id.to_string())
+    }
+
+    fn settled(&self, op: DiskOp, done: io::Result<()>, path: &Path) -> Result<(), DiskError> {
+        done.and_then(|()| File::open(&self.dir)?.sync_all())
+            .map_err(|e| DiskError::new(op, &path.display().to_string(), 0, 0, &e))
+    }
+}
+
+impl Shelf for DirShelf {
+    fn create(&self, id: SnapshotId, len: u64) -> Result<Arc<dyn Disk>, DiskError> {
+        let path = self.path(id);
+        let made = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path)
+            .and_then(|file| {
+                file.set_len(len)?;
+                file.sync_all()?;
+                Ok(file)
+            })
+            .map_err(|e| DiskError::new(DiskOp::Make, &path.display().to_string(), 0, len, &e))?;
+        self.settled(DiskOp::Make, Ok(()), &path)?;
+        Ok(Arc::new(FileDisk::new(made, &path)))
+    }
+
+    fn open(&self, id: SnapshotId) -> Result<Arc<dyn Disk>, DiskError> {
+        let path = self.path(id);
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(|e| DiskError::new(DiskOp::Read, &path.display().to_string(), 0, 0, &e))?;
+        Ok(Arc::new(FileDisk::new(file, &path)))
+    }
+
+    fn remove(&self, id: SnapshotId) -> Result<(), DiskError> {
+        let path = self.path(id);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => self.settled(DiskOp::Remove, removed, &path),
+        }
+    }
+
+    fn list(&self) -> Result<Vec<SnapshotId>, DiskError> {
+        let failed = |e| DiskError::new(DiskOp::Read, &self.dir.display().to_string(), 0, 0, &e);
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(failed)? {
+            let name = entry.map_err(failed)?.file_name();
+            // What is not named as a snapshot is not ours and is left alone.
+            found.extend(
+                name.to_str()
+                    .and_then(|name| name.parse::<SnapshotId>().ok()),
+            );
+        }
+        found.sort_unstable();
+        Ok(found)
     }
 }
 
@@ -146,6 +239,7 @@ pub(crate) fn create_store(
     unique: &str,
     log_len: u64,
     extent_len: u64,
+    sums_len: u64,
     prewrite_log: bool,
     format: impl FnOnce(&Disks) -> Result<(), DiskError>,
 ) -> Result<(), CreateError> {
@@ -160,7 +254,7 @@ pub(crate) fn create_store(
     };
     let making = parent.join(format!(".making-{unique}"));
     fs::create_dir(&making).map_err(|e| create_error(&making, &e))?;
-    let made = fill(&making, log_len, extent_len, prewrite_log, format).and_then(|()| {
+    let made = fill(&making, log_len, extent_len, sums_len, prewrite_log, format).and_then(|()| {
         renameat_with(CWD, &making, CWD, dir, RenameFlags::NOREPLACE)
             .map_err(|errno| create_error(dir, &errno.into()))
     });
@@ -176,6 +270,7 @@ fn fill(
     making: &Path,
     log_len: u64,
     extent_len: u64,
+    sums_len: u64,
     prewrite_log: bool,
     format: impl FnOnce(&Disks) -> Result<(), DiskError>,
 ) -> Result<(), CreateError> {
@@ -184,13 +279,22 @@ fn fill(
     reserve(&log, &log_path, log_len, prewrite_log)?;
     let extent_path = making.join(EXTENT_FILE);
     let extent = create_file(&extent_path, extent_len)?;
+    let sums_path = making.join(SUMS_FILE);
+    let sums = create_file(&sums_path, sums_len)?;
+    let snapshots = making.join(SNAPSHOTS_DIR);
+    fs::create_dir(&snapshots).map_err(|e| create_error(&snapshots, &e))?;
     let disks = Disks {
         log: Arc::new(log),
         extent: Arc::new(extent),
+        sums: Arc::new(sums),
+        snapshots: Arc::new(DirShelf {
+            dir: snapshots.clone(),
+        }),
     };
     format(&disks)?;
-    sync_path(&log_path)?;
-    sync_path(&extent_path)?;
+    for path in [&log_path, &extent_path, &sums_path, &snapshots] {
+        sync_path(path)?;
+    }
     sync_path(making)
 }
 
@@ -205,7 +309,7 @@ fn open_file(path: &Path, write: bool) -> Result<File, OpenError> {
         })
 }
 
-fn open_pair(dir: &Path, write: bool) -> Result<Disks, OpenError> {
+fn open_files(dir: &Path, write: bool) -> Result<Disks, OpenError> {
     let log_path = dir.join(LOG_FILE);
     let log = open_file(&log_path, write)?;
     let locked = if write {
@@ -227,18 +331,24 @@ fn open_pair(dir: &Path, write: bool) -> Result<Disks, OpenError> {
     }
     let extent_path = dir.join(EXTENT_FILE);
     let extent = open_file(&extent_path, write)?;
+    let sums_path = dir.join(SUMS_FILE);
+    let sums = open_file(&sums_path, write)?;
     Ok(Disks {
         log: Arc::new(FileDisk::new(log, &log_path)),
         extent: Arc::new(FileDisk::new(extent, &extent_path)),
+        sums: Arc::new(FileDisk::new(sums, &sums_path)),
+        snapshots: Arc::new(DirShelf {
+            dir: dir.join(SNAPSHOTS_DIR),
+        }),
     })
 }
 
 /// Opens the files of a store and locks it against other processes.
 pub(crate) fn open_store(dir: &Path) -> Result<Disks, OpenError> {
-    open_pair(dir, true)
+    open_files(dir, true)
 }
 
 /// Opens the files of a store at rest for reading.
 pub(crate) fn open_store_read_only(dir: &Path) -> Result<Disks, OpenError> {
-    open_pair(dir, false)
+    open_files(dir, false)
 }

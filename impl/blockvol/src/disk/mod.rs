@@ -13,6 +13,8 @@ mod file;
 use std::fmt;
 use std::sync::Arc;
 
+use holdfast_types::SnapshotId;
+
 pub(crate) use crate::error::{DiskError, DiskOp};
 pub(crate) use file::{create_store, open_store, open_store_read_only};
 
@@ -50,6 +52,19 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// When the disk refuses: then nothing is known about any write since the last success.
     fn sync(&self) -> Result<(), DiskError>;
 
+    /// Makes it longer; the new bytes read as zeroes. Durable like a write; never shorter: a length
+    /// that it has already, or less, has no effect.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn grow(&self, len: u64) -> Result<(), DiskError>;
+
+    /// Bytes of storage that it takes at present.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn allocated(&self) -> Result<u64, DiskError>;
+
     /// The length in bytes.
     ///
     /// # Errors
@@ -65,11 +80,44 @@ pub trait Disk: Send + Sync + fmt::Debug {
     }
 }
 
-/// The two disks of a store. Never one: a sync of the log must not wait for the extent's writes.
+/// Where the files of snapshots stand, each a disk of its own, named by its snapshot.
+pub trait Shelf: Send + Sync + fmt::Debug {
+    /// Makes a file of zeroes, in the place of any of that name; once this returned it is there
+    /// after every crash.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    fn create(&self, id: SnapshotId, len: u64) -> Result<Arc<dyn Disk>, DiskError>;
+
+    /// Opens a file.
+    ///
+    /// # Errors
+    /// When it is not there, or the file system refuses.
+    fn open(&self, id: SnapshotId) -> Result<Arc<dyn Disk>, DiskError>;
+
+    /// Removes a file, if it is there; who has it open may go on reading it.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    fn remove(&self, id: SnapshotId) -> Result<(), DiskError>;
+
+    /// The files that are there.
+    ///
+    /// # Errors
+    /// When the file system refuses.
+    fn list(&self) -> Result<Vec<SnapshotId>, DiskError>;
+}
+
+/// The disks of a store. Log and image are never one: a sync of the log must not wait for the
+/// image's writes.
 #[derive(Clone, Debug)]
 pub struct Disks {
     /// Superblock slots and log ring; of fixed length.
     pub log: Arc<dyn Disk>,
     /// The flat image of the volume.
     pub extent: Arc<dyn Disk>,
+    /// The checksums of its blocks.
+    pub sums: Arc<dyn Disk>,
+    /// The files of snapshots.
+    pub snapshots: Arc<dyn Shelf>,
 }

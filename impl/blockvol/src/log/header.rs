@@ -7,7 +7,7 @@
 //!
 //! Entries begin on sector boundaries: writing one never touches a sector that holds another.
 
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn, VolumeId};
+use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn, OPERATION_BYTES, VolumeId};
 use uuid::Uuid;
 
 use crate::disk::SECTOR;
@@ -150,6 +150,7 @@ pub(crate) fn checksum_of(header: &[u8]) -> u32 {
 pub(crate) fn payload_len(kind: EntryKind, range: Option<BlockRange>) -> u64 {
     match range {
         Some(range) if kind.has_payload() => range.count().saturating_mul(BLOCK_SIZE as u64),
+        None if kind.is_operation() => OPERATION_BYTES as u64,
         Some(_) | None => 0,
     }
 }
@@ -185,6 +186,10 @@ fn kind_code(kind: EntryKind) -> u8 {
         EntryKind::Trim => 2,
         EntryKind::WriteZeroes => 3,
         EntryKind::EpochStart => 4,
+        EntryKind::SnapshotCreate => 5,
+        EntryKind::SnapshotDelete => 6,
+        EntryKind::Grow => 7,
+        EntryKind::Restore => 8,
     }
 }
 
@@ -194,6 +199,10 @@ fn kind_of(code: u8) -> Option<EntryKind> {
         2 => Some(EntryKind::Trim),
         3 => Some(EntryKind::WriteZeroes),
         4 => Some(EntryKind::EpochStart),
+        5 => Some(EntryKind::SnapshotCreate),
+        6 => Some(EntryKind::SnapshotDelete),
+        7 => Some(EntryKind::Grow),
+        8 => Some(EntryKind::Restore),
         _ => None,
     }
 }

@@ -262,6 +262,11 @@ impl Scan {
         if header.volume != self.rules.volume {
             return Err(format!("an entry of volume {} is there", header.volume));
         }
+        if header.position > at {
+            // It was written here once the log began beyond this place: a superblock said so.
+            self.end.superseded = true;
+            return Err("an entry of a later lap is there".to_owned());
+        }
         if header.position != at {
             return Err("an entry of an earlier lap is there".to_owned());
         }

@@ -1,4 +1,4 @@
-//! A simulated pair of disks that keeps what is durable apart from what is only written, and can
+//! Simulated disks that keep what is durable apart from what is only written, and can
 //! be cut off at any point: for the tests of this crate and of those above it, and for simulators.
 //!
 //! The fault model:
@@ -10,39 +10,49 @@
 //!   land then will not land by a later sync either, though reads still show it (F14).
 //! * Reads, writes and syncs fail on demand; a write that runs out of space may have landed in
 //!   part.
+//! * Files of snapshots come and go at once and durably, as the real ones do.
 //! * Bytes at rest change on demand.
 //!
 //! Everything random comes from a seed; the same seed gives the same image.
 
 mod rng;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use holdfast_types::BLOCK_SIZE;
+use holdfast_types::{BLOCK_SIZE, SnapshotId};
 
-use crate::disk::{Disk, Disks, SECTOR};
+use crate::disk::{Disk, Disks, SECTOR, Shelf};
 use crate::error::{DiskError, DiskOp};
+use crate::extent;
 use crate::options::FormatOptions;
 use crate::store;
 
 pub use rng::{SimRng, seed_from_env};
 
-/// One of the two disks of a store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One of the disks of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Medium {
     /// Superblock slots and log ring.
     Log,
     /// The flat image.
     Extent,
+    /// The checksums of its blocks.
+    Sums,
+    /// The file of a snapshot.
+    Snapshot(SnapshotId),
 }
 
 impl Medium {
-    fn index(self) -> usize {
+    /// Tells the media apart in what is drawn from a seed.
+    fn salt(self) -> u64 {
         match self {
             Self::Log => 0,
-            Self::Extent => 1,
+            Self::Extent => 1 << 63,
+            Self::Sums => 1 << 62,
+            Self::Snapshot(id) => (3 << 61) ^ id.lsn.0 ^ (id.epoch.0 << 32),
         }
     }
 }
@@ -68,6 +78,25 @@ pub enum Op {
         /// How many.
         len: u64,
     },
+    /// A file was made, of zeroes, in the place of any other; durable.
+    Make {
+        /// Which.
+        medium: Medium,
+        /// Its length.
+        len: u64,
+    },
+    /// A file was removed; durable.
+    Remove {
+        /// Which.
+        medium: Medium,
+    },
+    /// A file was made longer.
+    Grow {
+        /// Which.
+        medium: Medium,
+        /// Its new length.
+        len: u64,
+    },
     /// A sync succeeded.
     Sync {
         /// Where.
@@ -78,6 +107,22 @@ pub enum Op {
         /// Where.
         medium: Medium,
     },
+}
+
+impl Op {
+    /// Where it happened.
+    #[must_use]
+    pub fn medium(&self) -> Medium {
+        match self {
+            Self::Write { medium, .. }
+            | Self::Punch { medium, .. }
+            | Self::Make { medium, .. }
+            | Self::Remove { medium }
+            | Self::Grow { medium, .. }
+            | Self::Sync { medium }
+            | Self::FailedSync { medium } => *medium,
+        }
+    }
 }
 
 /// What of the unsynced writes is there after a crash.
@@ -104,16 +149,20 @@ pub struct Faults {
     pub syncs: bool,
 }
 
+type Files = BTreeMap<Medium, Vec<u8>>;
+
 #[derive(Debug)]
 struct World {
     /// Content when the recording began.
-    initial: [Vec<u8>; 2],
-    visible: [Vec<u8>; 2],
+    initial: Files,
+    visible: Files,
     journal: Vec<Op>,
-    faults: [Faults; 2],
+    faults: BTreeMap<Medium, Faults>,
+    /// What becomes of the files of snapshots.
+    shelf_faults: Faults,
 }
 
-/// Two simulated disks; clones share them.
+/// Simulated disks; clones share them.
 #[derive(Clone)]
 pub struct SimStorage {
     world: Arc<Mutex<World>>,
@@ -141,16 +190,32 @@ impl SimStorage {
         blank.crash(blank.ops(), Crash::KeepAll)
     }
 
-    /// Disks with this durable content.
+    /// Disks with this durable content, and checksums that fit the image.
     #[must_use]
     pub fn from_images(log: Vec<u8>, extent: Vec<u8>) -> Self {
-        let initial = [log, extent];
+        let blocks = (extent.len() / BLOCK_SIZE) as u64;
+        let mut sums = vec![0; extent::sums_len(blocks) as usize];
+        for (block, content) in extent.chunks_exact(BLOCK_SIZE).enumerate() {
+            if content.iter().any(|byte| *byte != 0) {
+                let sum = extent::sum_of(block as u64, content);
+                sums[block * 4..block * 4 + 4].copy_from_slice(&sum.to_le_bytes());
+            }
+        }
+        Self::from_files(BTreeMap::from([
+            (Medium::Log, log),
+            (Medium::Extent, extent),
+            (Medium::Sums, sums),
+        ]))
+    }
+
+    fn from_files(files: Files) -> Self {
         Self {
             world: Arc::new(Mutex::new(World {
-                visible: initial.clone(),
-                initial,
+                visible: files.clone(),
+                initial: files,
                 journal: Vec::new(),
-                faults: [Faults::default(); 2],
+                faults: BTreeMap::new(),
+                shelf_faults: Faults::default(),
             })),
         }
     }
@@ -158,16 +223,35 @@ impl SimStorage {
     /// The disks, for a store.
     #[must_use]
     pub fn disks(&self) -> Disks {
-        let disk = |medium| {
-            Arc::new(SimDisk {
-                storage: self.clone(),
-                medium,
-            })
-        };
         Disks {
-            log: disk(Medium::Log),
-            extent: disk(Medium::Extent),
+            log: self.disk(Medium::Log),
+            extent: self.disk(Medium::Extent),
+            sums: self.disk(Medium::Sums),
+            snapshots: Arc::new(SimShelf {
+                storage: self.clone(),
+            }),
         }
+    }
+
+    fn disk(&self, medium: Medium) -> Arc<dyn Disk> {
+        Arc::new(SimDisk {
+            storage: self.clone(),
+            medium,
+        })
+    }
+
+    /// The files of snapshots that are there.
+    #[must_use]
+    pub fn snapshot_files(&self) -> Vec<SnapshotId> {
+        let world = self.lock();
+        world
+            .visible
+            .keys()
+            .filter_map(|medium| match medium {
+                Medium::Snapshot(id) => Some(*id),
+                Medium::Log | Medium::Extent | Medium::Sums => None,
+            })
+            .collect()
     }
 
     /// How many operations were recorded so far.
@@ -184,14 +268,23 @@ impl SimStorage {
 
     /// Sets which operations of a disk fail from now on.
     pub fn set_faults(&self, medium: Medium, faults: Faults) {
-        self.lock().faults[medium.index()] = faults;
+        self.lock().faults.insert(medium, faults);
+    }
+
+    /// Sets which operations on the files of snapshots fail from now on, whichever they are.
+    pub fn set_snapshot_faults(&self, faults: Faults) {
+        self.lock().shelf_faults = faults;
     }
 
     /// Changes a byte at rest: both what reads show and what a crash leaves.
+    ///
+    /// # Panics
+    /// When there is no such byte.
     pub fn corrupt(&self, medium: Medium, offset: u64, xor: u8) {
         let mut world = self.lock();
-        let value = world.visible[medium.index()][offset as usize] ^ xor;
-        world.visible[medium.index()][offset as usize] = value;
+        let file = world.visible.get_mut(&medium).expect("the file is there");
+        let value = file[offset as usize] ^ xor;
+        file[offset as usize] = value;
         let write = Op::Write {
             medium,
             offset,
@@ -201,20 +294,37 @@ impl SimStorage {
         world.journal.push(Op::Sync { medium });
     }
 
-    /// What reads of a disk show at present.
+    /// What reads of a disk show at present; nothing of a file that is not there.
     #[must_use]
     pub fn visible(&self, medium: Medium) -> Vec<u8> {
-        self.lock().visible[medium.index()].clone()
+        let world = self.lock();
+        world.visible.get(&medium).cloned().unwrap_or_default()
     }
 
     /// The disks as they are after a crash that came when `ops` operations had returned.
     #[must_use]
     pub fn crash(&self, ops: usize, how: Crash) -> Self {
         let world = self.lock();
-        let [log, extent] =
-            [Medium::Log, Medium::Extent].map(|medium| Image::replay(&world, medium, ops, how));
+        let journal = &world.journal[..ops.min(world.journal.len())];
+        let mut media: BTreeSet<Medium> = world.initial.keys().copied().collect();
+        media.extend(journal.iter().filter_map(|op| match op {
+            Op::Make { medium, .. } => Some(*medium),
+            Op::Write { .. }
+            | Op::Punch { .. }
+            | Op::Remove { .. }
+            | Op::Grow { .. }
+            | Op::Sync { .. }
+            | Op::FailedSync { .. } => None,
+        }));
+        let files = media
+            .into_iter()
+            .filter_map(|medium| {
+                let initial = world.initial.get(&medium).cloned();
+                Some((medium, Image::replay(initial, journal, medium, how)?))
+            })
+            .collect();
         drop(world);
-        Self::from_images(log, extent)
+        Self::from_files(files)
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {
@@ -224,45 +334,61 @@ impl SimStorage {
 
 /// One disk's content while its journal is replayed.
 struct Image {
-    durable: Vec<u8>,
+    /// `None`: the file is not there.
+    durable: Option<Vec<u8>>,
     pending: Vec<(u64, Arc<[u8]>)>,
     how: Crash,
     rng: SimRng,
 }
 
 impl Image {
-    fn replay(world: &World, which: Medium, ops: usize, how: Crash) -> Vec<u8> {
+    fn replay(
+        initial: Option<Vec<u8>>,
+        journal: &[Op],
+        which: Medium,
+        how: Crash,
+    ) -> Option<Vec<u8>> {
         let seed = match how {
             Crash::Sectors(seed) => seed,
             Crash::KeepAll | Crash::KeepNone => 0,
         };
         let mut image = Self {
-            durable: world.initial[which.index()].clone(),
+            durable: initial,
             pending: Vec::new(),
             how,
-            rng: SimRng::new(seed ^ (which.index() as u64) << 63),
+            rng: SimRng::new(seed ^ which.salt()),
         };
-        for op in &world.journal[..ops.min(world.journal.len())] {
-            match op {
-                Op::Write {
-                    medium,
-                    offset,
-                    data,
-                } if *medium == which => image.pending.push((*offset, Arc::clone(data))),
-                Op::Punch {
-                    medium,
-                    offset,
-                    len,
-                } if *medium == which => {
-                    image.pending.push((*offset, vec![0; *len as usize].into()));
-                }
-                Op::Sync { medium } if *medium == which => image.resolve(Crash::KeepAll),
-                Op::FailedSync { medium } if *medium == which => image.resolve(image.how),
-                Op::Write { .. } | Op::Punch { .. } | Op::Sync { .. } | Op::FailedSync { .. } => {}
-            }
+        for op in journal.iter().filter(|op| op.medium() == which) {
+            image.take(op);
         }
         image.resolve(how);
         image.durable
+    }
+
+    fn take(&mut self, op: &Op) {
+        match op {
+            Op::Write { offset, data, .. } => self.pending.push((*offset, Arc::clone(data))),
+            Op::Punch { offset, len, .. } => {
+                self.pending.push((*offset, vec![0; *len as usize].into()));
+            }
+            Op::Make { len, .. } => {
+                self.pending.clear();
+                self.durable = Some(vec![0; *len as usize]);
+            }
+            Op::Remove { .. } => {
+                self.pending.clear();
+                self.durable = None;
+            }
+            // Lengths are not lost: a file that is too long harms nobody, one that is too short is
+            // refused when it is opened, and is made longer before anything counts on it.
+            Op::Grow { len, .. } => {
+                if let Some(content) = &mut self.durable {
+                    content.resize(*len as usize, 0);
+                }
+            }
+            Op::Sync { .. } => self.resolve(Crash::KeepAll),
+            Op::FailedSync { .. } => self.resolve(self.how),
+        }
     }
 
     /// Decides what of the pending writes lands.
@@ -283,9 +409,10 @@ impl Image {
                 let here = offset + at as u64;
                 let to_boundary = (SECTOR - here % SECTOR) as usize;
                 let end = data.len().min(at + to_boundary);
-                if scatter.unwrap_or_else(|| self.rng.below(2) == 0) {
+                let lands = scatter.unwrap_or_else(|| self.rng.below(2) == 0);
+                if let (true, Some(durable)) = (lands, &mut self.durable) {
                     let place = here as usize;
-                    self.durable[place..place + end - at].copy_from_slice(&data[at..end]);
+                    durable[place..place + end - at].copy_from_slice(&data[at..end]);
                 }
                 at = end;
             }
@@ -305,28 +432,48 @@ impl SimDisk {
         DiskError::new(op, self.name(), offset, len, &io::Error::from(kind))
     }
 
-    fn check_bounds(&self, op: DiskOp, offset: u64, len: u64) -> Result<(), DiskError> {
-        let size = self.storage.lock().visible[self.medium.index()].len() as u64;
-        if offset.checked_add(len).is_some_and(|end| end <= size) {
-            Ok(())
-        } else {
-            Err(self.refused(op, offset, len, io::ErrorKind::UnexpectedEof))
-        }
+    /// The bytes of a range, unless the file ends before it.
+    fn with_range<R>(
+        &self,
+        op: DiskOp,
+        offset: u64,
+        len: u64,
+        work: impl FnOnce(&mut [u8]) -> R,
+    ) -> Result<R, DiskError> {
+        let mut world = self.storage.lock();
+        let range = world
+            .visible
+            .get_mut(&self.medium)
+            .and_then(|file| file.get_mut(offset as usize..offset.checked_add(len)? as usize))
+            .ok_or_else(|| self.refused(op, offset, len, io::ErrorKind::UnexpectedEof))?;
+        Ok(work(range))
     }
 
-    fn put(&self, offset: u64, data: &[u8]) {
-        let mut world = self.storage.lock();
-        let at = offset as usize;
-        world.visible[self.medium.index()][at..at + data.len()].copy_from_slice(data);
-        world.journal.push(Op::Write {
+    fn put(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        let len = data.len() as u64;
+        self.with_range(DiskOp::Write, offset, len, |range| {
+            range.copy_from_slice(data);
+        })?;
+        self.record(Op::Write {
             medium: self.medium,
             offset,
             data: Arc::from(data),
         });
+        Ok(())
+    }
+
+    fn record(&self, op: Op) {
+        self.storage.lock().journal.push(op);
     }
 
     fn faults(&self) -> Faults {
-        self.storage.lock().faults[self.medium.index()]
+        let world = self.storage.lock();
+        match self.medium {
+            Medium::Snapshot(_) => world.shelf_faults,
+            Medium::Log | Medium::Extent | Medium::Sums => {
+                world.faults.get(&self.medium).copied().unwrap_or_default()
+            }
+        }
     }
 }
 
@@ -335,44 +482,40 @@ impl Disk for SimDisk {
         match self.medium {
             Medium::Log => "simulated log",
             Medium::Extent => "simulated extent",
+            Medium::Sums => "simulated sums",
+            Medium::Snapshot(_) => "simulated snapshot",
         }
     }
 
     fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
         let len = buf.len() as u64;
-        self.check_bounds(DiskOp::Read, offset, len)?;
         if self.faults().reads {
             return Err(self.refused(DiskOp::Read, offset, len, io::ErrorKind::Other));
         }
-        let at = offset as usize;
-        let world = self.storage.lock();
-        buf.copy_from_slice(&world.visible[self.medium.index()][at..at + buf.len()]);
-        Ok(())
+        self.with_range(DiskOp::Read, offset, len, |range| {
+            buf.copy_from_slice(range);
+        })
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
         let len = data.len() as u64;
-        self.check_bounds(DiskOp::Write, offset, len)?;
         let faults = self.faults();
         if faults.writes {
             return Err(self.refused(DiskOp::Write, offset, len, io::ErrorKind::Other));
         }
         if faults.no_space {
-            self.put(offset, &data[..data.len() / 2]);
+            self.put(offset, &data[..data.len() / 2])?;
             return Err(self.refused(DiskOp::Write, offset, len, io::ErrorKind::StorageFull));
         }
-        self.put(offset, data);
-        Ok(())
+        self.put(offset, data)
     }
 
     fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        self.check_bounds(DiskOp::Punch, offset, len)?;
         if self.faults().writes {
             return Err(self.refused(DiskOp::Punch, offset, len, io::ErrorKind::Other));
         }
-        let mut world = self.storage.lock();
-        world.visible[self.medium.index()][offset as usize..(offset + len) as usize].fill(0);
-        world.journal.push(Op::Punch {
+        self.with_range(DiskOp::Punch, offset, len, |range| range.fill(0))?;
+        self.record(Op::Punch {
             medium: self.medium,
             offset,
             len,
@@ -383,15 +526,95 @@ impl Disk for SimDisk {
     fn sync(&self) -> Result<(), DiskError> {
         let medium = self.medium;
         if self.faults().syncs {
-            self.storage.lock().journal.push(Op::FailedSync { medium });
+            self.record(Op::FailedSync { medium });
             return Err(self.refused(DiskOp::Sync, 0, 0, io::ErrorKind::Other));
         }
-        self.storage.lock().journal.push(Op::Sync { medium });
+        self.record(Op::Sync { medium });
         Ok(())
     }
 
+    fn grow(&self, len: u64) -> Result<(), DiskError> {
+        let faults = self.faults();
+        if faults.writes || faults.no_space {
+            return Err(self.refused(DiskOp::Make, 0, len, io::ErrorKind::StorageFull));
+        }
+        if self.len()? >= len {
+            return Ok(());
+        }
+        let mut world = self.storage.lock();
+        if let Some(file) = world.visible.get_mut(&self.medium) {
+            file.resize(len as usize, 0);
+        }
+        world.journal.push(Op::Grow {
+            medium: self.medium,
+            len,
+        });
+        Ok(())
+    }
+
+    /// Whatever is not zero takes its sector.
+    fn allocated(&self) -> Result<u64, DiskError> {
+        let content = self.storage.visible(self.medium);
+        let used = content
+            .chunks(SECTOR as usize)
+            .filter(|sector| sector.iter().any(|byte| *byte != 0));
+        Ok(used.count() as u64 * SECTOR)
+    }
+
     fn len(&self) -> Result<u64, DiskError> {
-        Ok(self.storage.lock().visible[self.medium.index()].len() as u64)
+        Ok(self.storage.visible(self.medium).len() as u64)
+    }
+}
+
+/// The simulated files of snapshots.
+#[derive(Debug)]
+struct SimShelf {
+    storage: SimStorage,
+}
+
+impl SimShelf {
+    fn check(&self, op: DiskOp, id: SnapshotId) -> Result<(), DiskError> {
+        let faults = self.storage.lock().shelf_faults;
+        if faults.writes || faults.no_space {
+            let source = io::Error::from(io::ErrorKind::StorageFull);
+            return Err(DiskError::new(op, &id.to_string(), 0, 0, &source));
+        }
+        Ok(())
+    }
+}
+
+impl Shelf for SimShelf {
+    fn create(&self, id: SnapshotId, len: u64) -> Result<Arc<dyn Disk>, DiskError> {
+        self.check(DiskOp::Make, id)?;
+        let medium = Medium::Snapshot(id);
+        let mut world = self.storage.lock();
+        world.visible.insert(medium, vec![0; len as usize]);
+        world.journal.push(Op::Make { medium, len });
+        drop(world);
+        Ok(self.storage.disk(medium))
+    }
+
+    fn open(&self, id: SnapshotId) -> Result<Arc<dyn Disk>, DiskError> {
+        let medium = Medium::Snapshot(id);
+        if !self.storage.lock().visible.contains_key(&medium) {
+            let source = io::Error::from(io::ErrorKind::NotFound);
+            return Err(DiskError::new(DiskOp::Read, &id.to_string(), 0, 0, &source));
+        }
+        Ok(self.storage.disk(medium))
+    }
+
+    fn remove(&self, id: SnapshotId) -> Result<(), DiskError> {
+        self.check(DiskOp::Remove, id)?;
+        let medium = Medium::Snapshot(id);
+        let mut world = self.storage.lock();
+        if world.visible.remove(&medium).is_some() {
+            world.journal.push(Op::Remove { medium });
+        }
+        Ok(())
+    }
+
+    fn list(&self) -> Result<Vec<SnapshotId>, DiskError> {
+        Ok(self.storage.snapshot_files())
     }
 }
 
@@ -410,7 +633,7 @@ mod tests {
         log.write_at(0, &[1; 1024]).unwrap();
         log.sync().unwrap();
         log.write_at(512, &[2; 1536]).unwrap();
-        let mut seen = std::collections::BTreeSet::new();
+        let mut seen = BTreeSet::new();
         for seed in 0..200 {
             let image = storage.crash(3, Crash::Sectors(seed)).visible(Medium::Log);
             assert_eq!(image[0], 1);

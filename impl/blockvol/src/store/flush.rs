@@ -3,8 +3,8 @@
 //!
 //! One cycle, and what a crash after each step leaves:
 //! 1. the extent bound is raised to the run's end, durably: redo covers what follows;
-//! 2. the newest content of every block of the run is written to the extent, in block order: some
-//!    of it may be there, all of it is in the log;
+//! 2. the newest content of every block of the run, and its sum, is written to the extent, in block
+//!    order: some of it may be there, all of it is in the log;
 //! 3. the extent is synced: all of it is there;
 //! 4. checkpoint and start of the log move, durably: the run need not be replayed;
 //! 5. only now may its space be used again (F09).
@@ -13,7 +13,6 @@
 //! over (F07), and every payload is verified before it is used: damage stops the cycle (F10).
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn};
@@ -21,8 +20,9 @@ use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn};
 use super::Store;
 use super::meta::{Copies, MetaStep};
 use super::read::load_payload;
-use crate::disk::{Disk, DiskError, DiskOp};
+use crate::disk::{DiskError, DiskOp};
 use crate::error::{Poisoned, WriteBackError};
+use crate::extent::{Extent, Overwrite};
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
 use crate::positions::FlushBound;
@@ -39,7 +39,7 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 #[must_use]
 pub struct FlushStep {
     ring: Ring,
-    extent: Arc<dyn Disk>,
+    extent: Extent,
     entries: Vec<(Lsn, Meta, Option<Bytes>)>,
     to: Lsn,
 }
@@ -66,13 +66,12 @@ impl FlushStep {
                 payloads.insert(*entry, payload?);
             }
         }
-        let block = BLOCK_SIZE as u64;
+        let mut overwrite = self.extent.overwrite();
         for range in &effects.zeroed {
-            self.extent
-                .punch(range.start() * block, range.count() * block)?;
+            overwrite.zero(*range)?;
         }
-        self.write_blocks(&effects.blocks, &payloads)?;
-        self.extent.sync()?;
+        write_blocks(&mut overwrite, &effects.blocks, &payloads)?;
+        overwrite.sync()?;
         Ok(())
     }
 
@@ -93,37 +92,41 @@ impl FlushStep {
                     effects.blocks.append(&mut covered.split_off(&range.end()));
                     effects.zeroed.push(range);
                 }
-                EntryKind::EpochStart => {}
+                EntryKind::EpochStart
+                | EntryKind::SnapshotCreate
+                | EntryKind::SnapshotDelete
+                | EntryKind::Grow
+                | EntryKind::Restore => {}
             }
         }
         effects
     }
+}
 
-    /// Writes blocks in the order of the disk, adjacent ones together.
-    fn write_blocks(
-        &self,
-        blocks: &BTreeMap<u64, (usize, u64)>,
-        payloads: &BTreeMap<usize, Bytes>,
-    ) -> Result<(), DiskError> {
-        let mut first = 0;
-        let mut buffer: Vec<u8> = Vec::new();
-        for (block, (entry, index)) in blocks {
-            let next = first + (buffer.len() / BLOCK_SIZE) as u64;
-            if !buffer.is_empty() && (*block != next || buffer.len() >= WRITE_BYTES_MAX) {
-                self.extent.write_at(first * BLOCK_SIZE as u64, &buffer)?;
-                buffer.clear();
-            }
-            if buffer.is_empty() {
-                first = *block;
-            }
-            let at = *index as usize * BLOCK_SIZE;
-            buffer.extend_from_slice(&payloads[entry][at..at + BLOCK_SIZE]);
+/// Writes blocks in the order of the disk, adjacent ones together.
+fn write_blocks(
+    extent: &mut Overwrite<'_>,
+    blocks: &BTreeMap<u64, (usize, u64)>,
+    payloads: &BTreeMap<usize, Bytes>,
+) -> Result<(), DiskError> {
+    let mut first = 0;
+    let mut buffer: Vec<u8> = Vec::new();
+    for (block, (entry, index)) in blocks {
+        let next = first + (buffer.len() / BLOCK_SIZE) as u64;
+        if !buffer.is_empty() && (*block != next || buffer.len() >= WRITE_BYTES_MAX) {
+            extent.write(first, &buffer)?;
+            buffer.clear();
         }
         if buffer.is_empty() {
-            return Ok(());
+            first = *block;
         }
-        self.extent.write_at(first * BLOCK_SIZE as u64, &buffer)
+        let at = *index as usize * BLOCK_SIZE;
+        buffer.extend_from_slice(&payloads[entry][at..at + BLOCK_SIZE]);
     }
+    if buffer.is_empty() {
+        return Ok(());
+    }
+    extent.write(first, &buffer)
 }
 
 #[derive(Debug, Default)]
@@ -177,7 +180,7 @@ impl Store {
         }
         Ok((!entries.is_empty()).then(|| FlushStep {
             ring: self.ring.clone(),
-            extent: Arc::clone(&self.disks.extent),
+            extent: self.extent.clone(),
             entries,
             to: lsn,
         }))

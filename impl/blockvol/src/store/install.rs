@@ -13,6 +13,7 @@
 use holdfast_types::{Epoch, Lineage, Lsn};
 
 use super::Store;
+use super::damage::KnownDamage;
 use super::meta::{Copies, MetaStep};
 use crate::disk::DiskError;
 use crate::error::{BaseError, Poisoned};
@@ -190,6 +191,7 @@ impl Store {
         self.committed = extent_bound.min(base);
         self.lineage = lineage;
         self.write_back_error = None;
+        self.known_damage = KnownDamage::default();
         self.assert_ordered();
         Ok(())
     }

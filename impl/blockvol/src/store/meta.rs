@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Store;
 use crate::disk::{Disk, DiskError};
 use crate::error::Poisoned;
-use crate::superblock::Superblock;
+use crate::superblock::{SLOT_OFFSETS, Superblock};
 
 /// How many slots must hold a change before it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,13 +83,34 @@ impl Store {
             return Err(self.poison(error));
         }
         self.check_poison()?;
+        let both = step.slots.len() == SLOT_OFFSETS.len();
         if let Some(last) = step.slots.into_iter().next_back() {
             let freed = last.start.lsn.entries_since(self.superblock.start.lsn);
             let dropped = (freed as usize).min(self.metas.len());
             self.metas.drain(..dropped);
             self.superblock = last;
+            self.settled = both;
         }
         Ok(())
+    }
+
+    /// Whether the loss of one slot would lose something: a checkpoint, or what is known to be
+    /// durable.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        !self.settled || self.superblock.durable < self.durable
+    }
+
+    /// Begins to write into both slots what holds at present, the durable position included; `None`
+    /// when they have it. A volume that rests is settled: then the loss of either slot loses
+    /// nothing, and all that was synced has a witness (decision 012).
+    ///
+    /// # Errors
+    /// When the store is poisoned.
+    pub fn begin_settle(&mut self) -> Result<Option<MetaStep>, Poisoned> {
+        if !self.is_unsettled() {
+            return Ok(None);
+        }
+        self.begin_meta(Copies::Both, |_| ()).map(Some)
     }
 
     /// A change of the superblock in one go.

@@ -18,6 +18,7 @@
 //! It must never decide what recovery does (T14), and never take time or a network into account.
 
 mod append;
+mod damage;
 mod facts;
 mod flush;
 mod install;
@@ -25,6 +26,8 @@ mod meta;
 mod open;
 mod pins;
 mod read;
+mod repair;
+mod scrub;
 mod sync;
 mod truncate;
 
@@ -34,6 +37,7 @@ use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId};
 
 use crate::disk::{DiskError, DiskOp, Disks};
 use crate::error::{Damage, Poisoned, WriteBackError};
+use crate::extent::Extent;
 use crate::index::DirtyIndex;
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
@@ -42,12 +46,16 @@ use crate::positions::{FlushBound, Positions, Promise};
 use crate::recent::Recent;
 use crate::superblock::{LogStart, Superblock};
 
+pub use damage::DamageReport;
+use damage::KnownDamage;
 pub use flush::FlushStep;
 pub(crate) use install::check_manifest;
 pub use meta::MetaStep;
 pub use open::Recovery;
 pub(crate) use open::{format, load_log, load_superblock, log_disk_len, ring_bytes};
 pub(crate) use pins::PinId;
+use scrub::ScrubPlace;
+pub use scrub::{ScrubReport, ScrubStep};
 pub use sync::SyncStep;
 
 /// See the module.
@@ -55,11 +63,14 @@ pub use sync::SyncStep;
 pub struct Store {
     disks: Disks,
     ring: Ring,
+    extent: Extent,
     options: VolumeOptions,
     /// As it is on the disk.
     superblock: Superblock,
     /// A superblock write has begun and not finished.
     meta_under_way: bool,
+    /// Both slots hold the same.
+    settled: bool,
     /// The entries after `superblock.start.lsn`, up to the head.
     metas: VecDeque<Meta>,
     /// What stays readable: at or beyond `superblock.start`, ahead of it while a superblock that
@@ -80,6 +91,10 @@ pub struct Store {
     install: u64,
     poisoned: Option<Poisoned>,
     write_back_error: Option<WriteBackError>,
+    known_damage: KnownDamage,
+    /// How many repairs of the extent there were.
+    repairs: u64,
+    scrub: ScrubPlace,
     scratch: Vec<u8>,
 }
 
@@ -167,6 +182,22 @@ impl Store {
     /// Changes how far write-back may go.
     pub fn set_flush_bound(&mut self, bound: FlushBound) {
         self.options.flush_bound = bound;
+    }
+
+    /// The image.
+    pub(crate) fn extent(&self) -> &Extent {
+        &self.extent
+    }
+
+    /// What is known to be damaged at present.
+    #[must_use]
+    pub fn damage(&self) -> DamageReport {
+        self.known_damage.report()
+    }
+
+    /// Takes note of damage that was found.
+    pub(crate) fn note_damage(&mut self, damage: &Damage) {
+        self.known_damage.note(damage);
     }
 
     /// The disks of the store.

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use holdfast_types::{BLOCK_SIZE, Lineage, Lsn};
 
 use super::Store;
-use super::meta::{Copies, MetaStep};
+use super::damage::KnownDamage;
+use super::meta::Copies;
+use super::scrub::ScrubPlace;
 use crate::disk::{DiskError, Disks};
-use crate::error::{OpenError, Poisoned, SyncError};
+use crate::error::{OpenError, SyncError};
+use crate::extent::{Extent, sums_len};
 use crate::index::DirtyIndex;
 use crate::log::ring::Ring;
 use crate::log::scan::{LogEnd, Meta, Rules, Scan};
@@ -80,6 +83,7 @@ pub(crate) fn load_superblock(disks: &Disks) -> Result<Superblock, OpenError> {
     let sizes = [
         (&disks.log, log_disk_len(superblock.ring_bytes)),
         (&disks.extent, superblock.blocks * BLOCK_SIZE as u64),
+        (&disks.sums, sums_len(superblock.blocks)),
     ];
     for (disk, expected) in sizes {
         let found = disk.len()?;
@@ -166,16 +170,21 @@ impl Store {
             metas: loaded.metas,
             index: loaded.index,
             lineage: loaded.lineage,
+            extent: Extent::new(&disks),
             disks,
             ring,
             options,
             superblock,
             meta_under_way: false,
+            settled: false,
             pins: BTreeMap::new(),
             next_pin: 0,
             install: 0,
             poisoned: None,
             write_back_error: None,
+            known_damage: KnownDamage::default(),
+            repairs: 0,
+            scrub: ScrubPlace::default(),
             scratch: Vec::new(),
         }
     }
@@ -230,24 +239,16 @@ impl Store {
         self.begin_incarnation()
     }
 
-    /// Records a clean end: what is durable now is known to the superblock.
+    /// Records a clean end: both superblocks know what is durable now.
     ///
     /// # Errors
     /// When the sync or the superblock write fails.
     pub fn close(&mut self) -> Result<(), SyncError> {
         self.sync()?;
-        if let Some(step) = self.begin_close()? {
+        if let Some(step) = self.begin_settle()? {
             let result = step.run();
             self.finish_meta(step, result)?;
         }
         Ok(())
-    }
-
-    /// Begins to record that what is durable now is so; `None` when the superblock knows.
-    pub(crate) fn begin_close(&mut self) -> Result<Option<MetaStep>, Poisoned> {
-        if self.superblock.durable >= self.durable {
-            return Ok(None);
-        }
-        self.begin_meta(Copies::Both, |_| ()).map(Some)
     }
 }

@@ -1,16 +1,15 @@
 //! Reading blocks and entries: planned under the owner's lock, carried out without it, and
 //! confirmed afterwards, as the log may be recycled or cut meanwhile.
 //!
-//! Bytes that come from the log are verified before they are served or shipped (F21).
-
-use std::sync::Arc;
+//! Bytes that come from a disk are verified before they are served or shipped (F21).
 
 use bytes::Bytes;
 use holdfast_types::{BLOCK_SIZE, BlockRange, LogEntry, Lsn};
 
 use super::Store;
-use crate::disk::{Disk, DiskError};
+use crate::disk::DiskError;
 use crate::error::{CursorError, Damage, ReadError};
+use crate::extent::{Extent, Fault};
 use crate::image::range_bytes;
 use crate::index::Source;
 use crate::log::header::{HEADER_BYTES, Header, checksum_of};
@@ -26,7 +25,7 @@ enum From {
     Memory(Bytes),
     Log { lsn: Lsn, position: u64, crc: u32 },
     Zero,
-    Extent { offset: u64 },
+    Extent { range: BlockRange },
 }
 
 #[derive(Debug)]
@@ -36,11 +35,14 @@ struct Piece {
     from: From,
 }
 
-/// What a plan relied on: bytes of the log from a position on, in one generation.
+/// What a plan relied on: bytes of the log from a position on, in one generation, and an image that
+/// nobody was writing to.
 #[derive(Clone, Copy, Debug)]
 struct Reliance {
     oldest: u64,
     generation: u64,
+    extent_bound: Lsn,
+    repairs: u64,
 }
 
 /// Where the blocks of a range are to be read.
@@ -48,7 +50,8 @@ struct Reliance {
 #[must_use]
 pub(crate) struct ReadPlan {
     ring: Ring,
-    extent: Arc<dyn Disk>,
+    extent: Extent,
+    verify: bool,
     pieces: Vec<Piece>,
     reliance: Reliance,
     point: ReadPoint,
@@ -62,7 +65,12 @@ impl ReadPlan {
             match &piece.from {
                 From::Memory(bytes) => out.copy_from_slice(bytes),
                 From::Zero => out.fill(0),
-                From::Extent { offset } => self.extent.read_at(*offset, out)?,
+                From::Extent { range } if self.verify => {
+                    self.extent
+                        .read(*range, out)
+                        .map_err(Fault::certain::<ReadError>)?;
+                }
+                From::Extent { range } => self.extent.read_unverified(*range, out)?,
                 From::Log { lsn, position, crc } => {
                     self.ring.read(*position, out)?;
                     if crc32c::crc32c(out) != *crc {
@@ -122,17 +130,23 @@ where
     }
     let mut stored = vec![0; HEADER_BYTES + meta.payload_len() as usize];
     ring.read(meta.position, &mut stored)?;
-    let whole = checksum_of(&stored) == meta.checksum
-        && Header::decode(&stored)
-            .is_ok_and(|header| crc32c::crc32c(&stored[HEADER_BYTES..]) == header.payload_crc);
-    if !whole {
-        return Err(Damage::LogPayload {
-            lsn,
-            at: ring.place(meta.position),
-        }
-        .into());
+    if is_entry(meta, &stored) {
+        return Ok(Bytes::from(stored).slice(HEADER_BYTES..));
     }
-    Ok(Bytes::from(stored).slice(HEADER_BYTES..))
+    Err(Damage::LogPayload {
+        lsn,
+        at: ring.place(meta.position),
+    }
+    .into())
+}
+
+/// Whether header and payload are those of an entry.
+pub(crate) fn is_entry(meta: &Meta, stored: &[u8]) -> bool {
+    checksum_of(stored) == meta.checksum
+        && Header::decode(stored).is_ok_and(|header| {
+            stored.len() == HEADER_BYTES
+                || crc32c::crc32c(&stored[HEADER_BYTES..]) == header.payload_crc
+        })
 }
 
 impl Store {
@@ -172,7 +186,8 @@ impl Store {
         }
         Ok(ReadPlan {
             ring: self.ring.clone(),
-            extent: Arc::clone(&self.disks.extent),
+            extent: self.extent.clone(),
+            verify: self.options.verify_reads,
             pieces,
             reliance: self.reliance(oldest),
             point: ReadPoint { newest },
@@ -183,9 +198,7 @@ impl Store {
         let (lsn, source) = match newest {
             Some(newest) => newest,
             None => {
-                return From::Extent {
-                    offset: range.start() * BLOCK_SIZE as u64,
-                };
+                return From::Extent { range };
             }
         };
         match source {
@@ -208,6 +221,8 @@ impl Store {
         Reliance {
             oldest,
             generation: self.log_generation(),
+            extent_bound: self.superblock.extent_bound,
+            repairs: self.repairs,
         }
     }
 
@@ -221,6 +236,14 @@ impl Store {
         self.still_holds(plan.reliance)
     }
 
+    /// Whether nobody can have written to what the plan read from the extent: then blocks that do
+    /// not fit their sums are damaged. A write-back that was under way when it was planned works on
+    /// blocks that were planned to be read from the log; one that began since raised the bound.
+    pub(crate) fn extent_rested(&self, plan: &ReadPlan) -> bool {
+        plan.reliance.extent_bound == self.superblock.extent_bound
+            && plan.reliance.repairs == self.repairs
+    }
+
     /// Whether what the plan read was there until now; else it must be planned anew.
     pub(crate) fn entries_hold(&self, plan: &EntriesPlan) -> bool {
         self.still_holds(plan.reliance)
@@ -230,8 +253,12 @@ impl Store {
     ///
     /// # Errors
     /// Any of [`ReadError`]; the buffer's content is unspecified then.
-    pub fn read(&self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
-        self.plan_read(range, buf.len())?.run(buf)
+    pub fn read(&mut self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
+        let result = self.plan_read(range, buf.len())?.run(buf);
+        if let Err(ReadError::Damaged(damage)) = &result {
+            self.known_damage.note(damage);
+        }
+        result
     }
 
     /// Plans to read entries after a position: at least one if there is one, otherwise no more

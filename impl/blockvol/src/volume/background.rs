@@ -1,10 +1,12 @@
-//! The volume's own threads: write-back, and syncs that nobody waits for.
+//! The volume's own threads: write-back, syncs that nobody waits for, and scrubbing
+//! ([`super::scrub`]).
 //!
 //! Write-back begins when enough can be written back, when someone waits for room in the log, or
 //! when something has been waiting for `writeback_idle`. It is woken by positions, never by writes
-//! alone (F23), and an idle volume's threads sleep without a timer.
+//! alone (F23). A volume that rests writes its superblock once more, into both slots (decision 012);
+//! then its threads sleep without a timer.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -50,12 +52,14 @@ impl Threads {
         if shared.options.background {
             let writer = Arc::clone(shared);
             let syncer = Arc::clone(shared);
+            let scrubber = Arc::clone(shared);
             let named = |name: &str| thread::Builder::new().name(name.to_owned());
             let started = [
                 named("write-back").spawn(move || writer.write_back_thread()),
                 named("log-sync").spawn(move || syncer.sync_thread()),
+                named("scrub").spawn(move || scrubber.scrub_thread()),
             ];
-            // A process that cannot start two threads cannot serve; the volume then goes by what
+            // A process that cannot start three threads cannot serve; the volume then goes by what
             // its callers do themselves, as without background threads.
             handles.extend(started.into_iter().flatten());
         }
@@ -73,6 +77,7 @@ impl Drop for Threads {
         }
         self.shared.write_back_work.notify_all();
         self.shared.sync_work.notify_all();
+        self.shared.scrub_work.notify_all();
         let Ok(mut handles) = self.handles.lock() else {
             return;
         };
@@ -204,13 +209,34 @@ impl Shared {
                 dozed = timeout.timed_out();
             } else {
                 state.writer.rest = Rest::Asleep;
-                state = self
-                    .write_back_work
-                    .wait(state)
-                    .expect("an invariant of the store broke");
+                state = match self.rest(state) {
+                    Some(state) => state,
+                    None => return false,
+                };
                 dozed = false;
             }
         }
+    }
+
+    /// Sleeps until there may be something to write back. What was quiet for the idle time is
+    /// settled first. `None` when the volume stopped over it.
+    fn rest<'a>(&'a self, state: MutexGuard<'a, State>) -> Option<MutexGuard<'a, State>> {
+        let broken = "an invariant of the store broke";
+        if !state.store.is_unsettled() {
+            return Some(self.write_back_work.wait(state).expect(broken));
+        }
+        let idle = self.options.writeback_idle;
+        let (state, quiet) = self
+            .write_back_work
+            .wait_timeout(state, idle)
+            .expect(broken);
+        if !quiet.timed_out() || state.stopping || state.store.flushable_bytes() > 0 {
+            return Some(state);
+        }
+        drop(state);
+        self.meta_step(Store::begin_settle, Store::finish_meta)
+            .ok()?;
+        Some(self.lock())
     }
 
     /// After the extent refused a write: the cause may go away (F22).

@@ -8,10 +8,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use holdfast_types::{BLOCK_SIZE, BlockRange, Lineage, Lsn};
+use holdfast_types::{BlockRange, Lineage, Lsn};
 
 use super::{RetentionPin, Shared, Volume};
-use crate::error::{BaseError, Poisoned};
+use crate::disk::DiskError;
+use crate::error::{BaseError, Damage, Poisoned};
+use crate::extent::{Extent, Fault, Overwrite};
 use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
 use crate::positions::Positions;
 use crate::store::{Store, check_manifest};
@@ -51,11 +53,37 @@ impl Shared {
         })
     }
 
+    fn extent(&self) -> Extent {
+        self.lock().store.extent().clone()
+    }
+
+    /// A chunk of the live image, verified. Blocks that write-back is at, or has left half-done, do
+    /// not fit their sums; the log after the split has them, and replay puts them right. All others
+    /// are damaged, and never part of a base (F21).
     fn read_chunk(&self, range: BlockRange) -> Result<Vec<u8>, BaseError> {
-        let extent = Arc::clone(&self.lock().store.disks().extent);
+        let extent = self.extent();
         let mut data = vec![0; range_bytes(range) as usize];
-        extent.read_at(range.start() * BLOCK_SIZE as u64, &mut data)?;
-        Ok(data)
+        match extent.read(range, &mut data) {
+            Ok(()) => return Ok(data),
+            Err(Fault::Disk(error)) => return Err(error.into()),
+            Err(Fault::Unfit(_)) => {}
+        }
+        let _flush = self.flush_lock();
+        match extent.read(range, &mut data) {
+            Ok(()) => Ok(data),
+            Err(Fault::Disk(error)) => Err(error.into()),
+            Err(Fault::Unfit(unfit)) => {
+                let mut state = self.lock();
+                match state.store.at_rest(&unfit).first() {
+                    None => Ok(data),
+                    Some(range) => {
+                        let damage = Damage::Extent { range: *range };
+                        state.store.note_damage(&damage);
+                        Err(damage.into())
+                    }
+                }
+            }
+        }
     }
 }
 
@@ -140,6 +168,12 @@ impl BaseSource {
         self.split
     }
 
+    /// Bytes of log that this copy keeps from being freed.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        self.pin.held_bytes()
+    }
+
     /// How many chunks the image has.
     #[must_use]
     pub fn chunk_count(&self) -> u64 {
@@ -198,8 +232,7 @@ impl BaseInstall {
     /// When there is no such chunk, the install has ended, or the disk refuses.
     pub fn present_digest(&self, index: u64) -> Result<ChunkDigest, BaseError> {
         let range = self.shared.chunk(index)?;
-        self.check()?;
-        Ok(ChunkDigest::of(&self.shared.read_chunk(range)?))
+        Ok(ChunkDigest::of(&self.present(range)?))
     }
 
     /// Keeps the present content of a chunk as that of the new base, if it has this digest.
@@ -207,7 +240,9 @@ impl BaseInstall {
     /// # Errors
     /// When the content is another, or as [`BaseInstall::present_digest`].
     pub fn keep(&self, index: u64, digest: ChunkDigest) -> Result<(), BaseError> {
-        let found = self.present_digest(index)?;
+        let range = self.shared.chunk(index)?;
+        let data = self.present(range)?;
+        let found = ChunkDigest::of(&data);
         if found != digest {
             return Err(BaseError::ChunkDigest {
                 index,
@@ -215,8 +250,17 @@ impl BaseInstall {
                 found,
             });
         }
+        self.change(|extent| extent.note(range.start(), &data))?;
         note(&self.digests, index, digest);
         Ok(())
+    }
+
+    /// What the extent holds, right or wrong: its digest decides.
+    fn present(&self, range: BlockRange) -> Result<Vec<u8>, BaseError> {
+        self.check()?;
+        let mut data = vec![0; range_bytes(range) as usize];
+        self.shared.extent().read_unverified(range, &mut data)?;
+        Ok(data)
     }
 
     /// Verifies a chunk and writes it; now and then the extent is synced on the way, so that the end
@@ -242,7 +286,13 @@ impl BaseInstall {
                 found,
             });
         }
-        self.write_chunk(range, data)?;
+        self.change(|extent| {
+            if data.iter().all(|byte| *byte == 0) {
+                extent.zero(range)
+            } else {
+                extent.write(range.start(), data)
+            }
+        })?;
         note(&self.digests, index, digest);
         if self.unsynced.fetch_add(1, Ordering::Relaxed) + 1 >= SYNC_EVERY_CHUNKS {
             self.sync_extent()?;
@@ -250,22 +300,21 @@ impl BaseInstall {
         Ok(())
     }
 
-    /// No later install begins between the check and the write.
-    fn write_chunk(&self, range: BlockRange, data: &[u8]) -> Result<(), BaseError> {
+    /// Changes the image; no later install begins between the check and the write.
+    fn change(
+        &self,
+        change: impl FnOnce(&mut Overwrite<'_>) -> Result<(), DiskError>,
+    ) -> Result<(), BaseError> {
         let _flush = self.shared.flush_lock();
         self.check()?;
-        let extent = Arc::clone(&self.shared.lock().store.disks().extent);
-        let offset = range.start() * BLOCK_SIZE as u64;
-        if data.iter().all(|byte| *byte == 0) {
-            extent.punch(offset, data.len() as u64)?;
-        } else {
-            extent.write_at(offset, data)?;
-        }
-        Ok(())
+        let extent = self.shared.extent();
+        let mut overwrite = extent.overwrite();
+        change(&mut overwrite)?;
+        Ok(overwrite.finish()?)
     }
 
     fn sync_extent(&self) -> Result<(), Poisoned> {
-        let extent = Arc::clone(&self.shared.lock().store.disks().extent);
+        let extent = self.shared.extent();
         self.unsynced.store(0, Ordering::Relaxed);
         extent
             .sync()

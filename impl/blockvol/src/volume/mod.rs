@@ -11,32 +11,32 @@
 //! held over no disk operation but the buffered append, so that whoever only looks never waits for a
 //! disk (F41).
 
+mod append;
 mod background;
 mod base;
 mod group_commit;
 mod notify;
 mod pin;
+mod promise;
+mod read;
+mod scrub;
 
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-use std::time::Instant;
 
 use bytes::Bytes;
 use holdfast_types::{
-    BLOCK_SIZE, BlockCount, BlockRange, EntryKind, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts,
-    RetainedHistory, SessionId, StoreId, VolumeId,
+    BLOCK_SIZE, BlockCount, Epoch, Lineage, LogEntry, Lsn, RetainedHistory, StoreId, VolumeId,
 };
 
 use crate::disk::{self, Disks};
-use crate::error::{
-    AppendError, CreateError, CursorError, FactsError, OpenError, PinError, Poisoned, PromiseError,
-    ReadError, SyncError, TruncateError, WriteBackError,
-};
+use crate::error::{CreateError, OpenError, PinError, Poisoned, SyncError, WriteBackError};
+use crate::extent::sums_len;
 use crate::options::{FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions};
-use crate::positions::{FlushBound, Positions, Promise, ReadPoint, Role};
-use crate::store::{MetaStep, Recovery, Store};
+use crate::positions::{FlushBound, Positions, Promise};
+use crate::store::{Recovery, Store};
 
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;
@@ -45,9 +45,6 @@ pub use pin::RetentionPin;
 /// A log entry whose payload is shared, not copied. A payload that is a slice of a large buffer
 /// keeps the whole buffer in memory for as long as the entry is recent.
 pub type Entry = LogEntry<Bytes>;
-
-/// Bytes of payload appended in one write, at most, beyond the first entry.
-const APPEND_BYTES: u64 = 1 << 20;
 
 /// A thread-safe handle; cheap to clone. When the last one is dropped the background threads end;
 /// what was appended and not synced is then as after a crash of the process. The directory stays
@@ -67,6 +64,8 @@ pub(crate) struct Shared {
     write_back_work: Condvar,
     /// Wakes the sync thread.
     sync_work: Condvar,
+    /// Ends the scrubbing thread.
+    scrub_work: Condvar,
     flushing: Mutex<()>,
     writing_meta: Mutex<()>,
     listeners: notify::Listeners,
@@ -207,6 +206,7 @@ impl Volume {
             &options.store.to_string(),
             crate::store::log_disk_len(crate::store::ring_bytes(options)),
             options.blocks * BLOCK_SIZE as u64,
+            sums_len(options.blocks),
             options.prewrite_log,
             |disks| crate::store::format(disks, options),
         )
@@ -258,6 +258,7 @@ impl Volume {
             progress: Condvar::new(),
             write_back_work: Condvar::new(),
             sync_work: Condvar::new(),
+            scrub_work: Condvar::new(),
             flushing: Mutex::new(()),
             writing_meta: Mutex::new(()),
             listeners: notify::Listeners::default(),
@@ -279,7 +280,7 @@ impl Volume {
     pub fn close(&self) -> Result<(), SyncError> {
         self.sync()?;
         self.shared
-            .meta_step(Store::begin_close, Store::finish_meta)?;
+            .meta_step(Store::begin_settle, Store::finish_meta)?;
         Ok(())
     }
 
@@ -349,150 +350,6 @@ impl Volume {
         self.shared.lock().store.write_back_error().cloned()
     }
 
-    /// Appends a write, trim or write-zeroes as the primary of `epoch`; waits for room in the log
-    /// as long as the options say. Buffered: durable after a sync.
-    ///
-    /// # Errors
-    /// Any of [`AppendError`]; nothing was appended then.
-    pub fn append(
-        &self,
-        epoch: Epoch,
-        kind: EntryKind,
-        range: BlockRange,
-        payload: Bytes,
-    ) -> Result<Lsn, AppendError> {
-        self.append_waiting(|store| store.append(epoch, kind, Some(range), payload.clone()))
-    }
-
-    /// The same without waiting: [`AppendError::LogFull`] or [`AppendError::SyncFirst`] at once.
-    /// A later change of positions (see [`Volume::subscribe`]) is the time to try again.
-    ///
-    /// # Errors
-    /// Any of [`AppendError`]; nothing was appended then.
-    pub fn try_append(
-        &self,
-        epoch: Epoch,
-        kind: EntryKind,
-        range: BlockRange,
-        payload: Bytes,
-    ) -> Result<Lsn, AppendError> {
-        let result = self
-            .shared
-            .with_store(|store| store.append(epoch, kind, Some(range), payload));
-        match &result {
-            Err(AppendError::LogFull { .. }) => {
-                self.request_sync();
-                self.shared.kick_writer();
-            }
-            Err(AppendError::SyncFirst { .. }) => self.request_sync(),
-            Ok(_) => self.sync_early(),
-            Err(_) => {}
-        }
-        result
-    }
-
-    /// Logs the first entry of an epoch, from the log's reserve if need be (F96).
-    ///
-    /// # Errors
-    /// Any of [`AppendError`]; nothing was appended then.
-    pub fn append_epoch_start(&self, epoch: Epoch) -> Result<Lsn, AppendError> {
-        self.append_waiting(|store| store.append(epoch, EntryKind::EpochStart, None, Bytes::new()))
-    }
-
-    /// Appends as a replica the entry that follows `predecessor`, waiting for room.
-    ///
-    /// # Errors
-    /// Any of [`AppendError`], naming what was expected; nothing was appended then.
-    pub fn append_entry(
-        &self,
-        predecessor: (Lsn, Epoch),
-        entry: Entry,
-    ) -> Result<Lsn, AppendError> {
-        self.append_entries(predecessor, std::slice::from_ref(&entry))
-    }
-
-    /// Appends as a replica the entries that follow `predecessor`, in few disk writes, waiting
-    /// for room. Returns the new head.
-    ///
-    /// # Errors
-    /// Any of [`AppendError`]. Entries before the refused one may be appended: the head tells.
-    pub fn append_entries(
-        &self,
-        predecessor: (Lsn, Epoch),
-        entries: &[Entry],
-    ) -> Result<Lsn, AppendError> {
-        let mut predecessor = predecessor;
-        let mut rest = entries;
-        loop {
-            let batch = &rest[..batch_len(rest)];
-            let head = self.append_waiting(|store| store.append_entries(predecessor, batch))?;
-            rest = &rest[batch.len()..];
-            match batch.last() {
-                Some(last) if !rest.is_empty() => predecessor = (last.lsn, last.epoch),
-                Some(_) | None => return Ok(head),
-            }
-        }
-    }
-
-    fn append_waiting(
-        &self,
-        append: impl Fn(&mut Store) -> Result<Lsn, AppendError>,
-    ) -> Result<Lsn, AppendError> {
-        let mut deadline = None;
-        loop {
-            let (result, log_start) = self
-                .shared
-                .with_store(|store| (append(store), store.log_start()));
-            let full = match result {
-                Err(AppendError::SyncFirst { .. }) => {
-                    self.sync_for_append()?;
-                    continue;
-                }
-                Err(full @ AppendError::LogFull { .. }) => full,
-                result => {
-                    self.sync_early();
-                    return result;
-                }
-            };
-            let now = Instant::now();
-            let until = *deadline.get_or_insert(now + self.shared.options.log_full_wait);
-            if !self.wait_for_room(until, log_start) {
-                return Err(full);
-            }
-        }
-    }
-
-    fn sync_for_append(&self) -> Result<(), AppendError> {
-        match self.sync() {
-            Ok(_) | Err(SyncError::Cut { .. } | SyncError::BeyondHead { .. }) => Ok(()),
-            Err(SyncError::Poisoned(poisoned)) => Err(poisoned.into()),
-        }
-    }
-
-    /// Cuts everything after `to`, durably; pins beyond it are revoked.
-    ///
-    /// # Errors
-    /// When effects beyond `to` may be in the extent (a rebuild is needed), or `to` is beyond the
-    /// head; nothing was changed then. When the disk fails the volume is poisoned.
-    pub fn truncate(&self, to: Lsn) -> Result<(), TruncateError> {
-        let shared = &self.shared;
-        let _flush = shared.flush_lock();
-        shared.lock().store.check_truncate(to)?;
-        match self.sync() {
-            Ok(_) => {}
-            Err(SyncError::Poisoned(poisoned)) => return Err(poisoned.into()),
-            Err(SyncError::BeyondHead { .. } | SyncError::Cut { .. }) => {
-                unreachable!("cuts and switches of bases come one after the other")
-            }
-        }
-        let _meta = shared.meta_lock();
-        let Some(step) = shared.with_store(|store| store.begin_cut(to))? else {
-            return Ok(());
-        };
-        let result = step.run();
-        shared.with_store(|store| store.finish_cut(step, result))
-    }
-
     /// Takes what the primary says is committed, as far as this log reaches; never goes back.
     /// Returns the position in force.
     pub fn set_committed(&self, lsn: Lsn) -> Lsn {
@@ -504,35 +361,6 @@ impl Volume {
         let mut state = self.shared.lock();
         state.store.set_flush_bound(bound);
         self.shared.wake_writer(&mut state);
-    }
-
-    /// Reads whole blocks: the log first, then the extent.
-    ///
-    /// # Errors
-    /// Any of [`ReadError`]; the buffer's content is unspecified then.
-    pub fn read(&self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
-        loop {
-            let plan = self.shared.lock().store.plan_read(range, buf.len())?;
-            let result = plan.run(buf);
-            if self.shared.lock().store.read_holds(&plan) {
-                return result;
-            }
-        }
-    }
-
-    /// The entries after a position: at least one if there is one, otherwise no more than
-    /// `max_bytes` of payload. Newer ones come from memory, older ones from the log, verified.
-    ///
-    /// # Errors
-    /// Any of [`CursorError`]; [`CursorError::Recycled`] when the log no longer has them.
-    pub fn entries(&self, after: Lsn, max_bytes: u64) -> Result<Vec<Entry>, CursorError> {
-        loop {
-            let plan = self.shared.lock().store.plan_entries(after, max_bytes)?;
-            let result = plan.run();
-            if self.shared.lock().store.entries_hold(&plan) {
-                return result;
-            }
-        }
     }
 
     /// Keeps the entries after a position in the log. The pin is charged for the log from there up
@@ -555,60 +383,6 @@ impl Volume {
         notify::subscribe(&self.shared, Arc::new(notify))
     }
 
-    /// Makes a higher epoch durable before it returns (F52, F91); the role becomes none. The
-    /// promised epoch again has no effect.
-    ///
-    /// # Errors
-    /// When a higher epoch is promised already, or the volume is poisoned.
-    pub fn fence(&self, epoch: Epoch) -> Result<Promise, PromiseError> {
-        self.promise_durably(|store| store.begin_fence(epoch))
-    }
-
-    /// Takes a role in the promised epoch, durably.
-    ///
-    /// # Errors
-    /// When the epoch is not the promised one, or the volume is poisoned.
-    pub fn set_role(&self, epoch: Epoch, role: Role) -> Result<Promise, PromiseError> {
-        self.promise_durably(|store| store.begin_role(epoch, role))
-    }
-
-    /// Admits a primary's session, durably; a newer epoch is promised with it.
-    ///
-    /// # Errors
-    /// When epoch or session is stale, or the volume is poisoned.
-    pub fn admit_session(&self, epoch: Epoch, session: SessionId) -> Result<Promise, PromiseError> {
-        self.promise_durably(|store| store.begin_session(epoch, session))
-    }
-
-    /// Promises are made one after the other, and others look at the one in force meanwhile.
-    fn promise_durably(
-        &self,
-        begin: impl FnOnce(&mut Store) -> Result<Option<MetaStep>, PromiseError>,
-    ) -> Result<Promise, PromiseError> {
-        let _meta = self.shared.meta_lock();
-        if let Some(step) = self.shared.with_store(begin)? {
-            let result = step.run();
-            self.shared
-                .with_store(|store| store.finish_meta(step, result))?;
-        }
-        Ok(self.promise())
-    }
-
-    /// Syncs the log, then reports what is on the disk.
-    ///
-    /// # Errors
-    /// When the sync fails, or the disk holds another superblock than was written to it.
-    pub fn facts(&self) -> Result<ReplicaFacts, FactsError> {
-        match self.sync() {
-            Ok(_) | Err(SyncError::Cut { .. } | SyncError::BeyondHead { .. }) => {}
-            Err(SyncError::Poisoned(poisoned)) => return Err(poisoned.into()),
-        }
-        let _meta = self.shared.meta_lock();
-        let step = self.shared.lock().store.begin_facts()?;
-        let slots = step.run();
-        self.shared.with_store(|store| store.finish_facts(slots))
-    }
-
     /// What this store can prove of its history; the epoch is the promised one.
     #[must_use]
     pub fn history(&self) -> RetainedHistory {
@@ -623,17 +397,4 @@ impl fmt::Debug for Volume {
             .field("store", &self.shared.identity.store)
             .finish_non_exhaustive()
     }
-}
-
-/// How many entries go into one disk write: at least one, unless there is none.
-fn batch_len(entries: &[Entry]) -> usize {
-    let mut bytes = 0;
-    let fitting = entries
-        .iter()
-        .take_while(|entry| {
-            bytes += entry.payload.len() as u64;
-            bytes <= APPEND_BYTES
-        })
-        .count();
-    fitting.max(1).min(entries.len())
 }

@@ -146,9 +146,10 @@ impl Reference {
         let mut image = self.base.clone();
         for entry in &self.log[..(at.0 - self.base_lsn.0) as usize] {
             let Some(range) = entry.range else { continue };
-            let tag = match entry.kind {
-                EntryKind::Write => entry.tag,
-                EntryKind::Trim | EntryKind::WriteZeroes | EntryKind::EpochStart => 0,
+            let tag = if entry.kind == EntryKind::Write {
+                entry.tag
+            } else {
+                0
             };
             image[range.start() as usize..range.end() as usize].fill(tag);
         }

@@ -1,0 +1,57 @@
+//! Reading blocks and entries while others write: planned under the lock, carried out without it,
+//! confirmed afterwards, and looked at again when something may have moved meanwhile.
+
+use holdfast_types::{BlockRange, Lsn};
+
+use super::{Entry, Volume};
+use crate::error::{CursorError, ReadError};
+use crate::positions::ReadPoint;
+
+/// How often a read that met a block without its sum looks again before it keeps write-back from
+/// working meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+impl Volume {
+    /// Reads whole blocks: the log first, then the extent.
+    ///
+    /// # Errors
+    /// Any of [`ReadError`]; the buffer's content is unspecified then.
+    pub fn read(&self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
+        let mut alone = None;
+        for attempt in 1.. {
+            let plan = self.shared.lock().store.plan_read(range, buf.len())?;
+            let result = plan.run(buf);
+            let mut state = self.shared.lock();
+            if !state.store.read_holds(&plan) {
+                continue;
+            }
+            let Err(ReadError::Damaged(damage)) = &result else {
+                return result;
+            };
+            if alone.is_some() || state.store.extent_rested(&plan) {
+                state.store.note_damage(damage);
+                return result;
+            }
+            drop(state);
+            if attempt >= ATTEMPTS_MAX {
+                alone = Some(self.shared.flush_lock());
+            }
+        }
+        unreachable!("attempts end")
+    }
+
+    /// The entries after a position: at least one if there is one, otherwise no more than
+    /// `max_bytes` of payload. Newer ones come from memory, older ones from the log, verified.
+    ///
+    /// # Errors
+    /// Any of [`CursorError`]; [`CursorError::Recycled`] when the log no longer has them.
+    pub fn entries(&self, after: Lsn, max_bytes: u64) -> Result<Vec<Entry>, CursorError> {
+        loop {
+            let plan = self.shared.lock().store.plan_entries(after, max_bytes)?;
+            let result = plan.run();
+            if self.shared.lock().store.entries_hold(&plan) {
+                return result;
+            }
+        }
+    }
+}
