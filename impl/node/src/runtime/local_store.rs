@@ -43,6 +43,7 @@ impl LocalStore {
             Err(
                 error @ (OpenError::NotAStore { .. }
                 | OpenError::NewerFormat { .. }
+                | OpenError::OlderFormat { .. }
                 | OpenError::Truncated { .. }
                 | OpenError::Locked { .. }
                 | OpenError::Disk(_)),
