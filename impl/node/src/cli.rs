@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::{self, BenchCommand};
 use crate::demo::{self, DemoArgs};
 use crate::runtime::{ControlClient, ControlError, ControlReply, ControlRequest, NodePlace};
 
@@ -51,6 +52,9 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Run a cluster on this machine, break it in every way it survives, verify every block.
     Demo(DemoArgs),
+    /// Measure this machine with the product and without.
+    #[command(subcommand)]
+    Bench(BenchCommand),
 }
 
 /// Which node to ask.
@@ -141,6 +145,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Node(args) => node::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench(command) => bench::run(&command),
         Command::Volume(command) => on_runtime(volume::run(command)),
         Command::Status(args) => on_runtime(status::run(args)),
         Command::Events(args) => on_runtime(status::run_events(args)),
@@ -158,7 +163,7 @@ fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), 
 }
 
 /// One JSON object on one line of standard output.
-fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(value)
         .map_err(|error| Failure::Environment(format!("cannot print: {error}")))?;
     println!("{line}");

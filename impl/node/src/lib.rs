@@ -10,11 +10,13 @@
 //! - [`nbd`]: the front end that block clients speak to;
 //! - [`config`]: the file and the environment, checked as a whole;
 //! - [`runtime`]: sockets, timers and disks around all of them;
+//! - `bench`: the product beside bare programs that do the same work;
 //! - [`cli`]: the commands of the `holdfast` binary.
 //!
 //! The rules come from `docs/protocol.md`; the decisions of a recovery are the engine's alone (T14).
 
 pub mod authority;
+mod bench;
 pub mod cli;
 pub mod commit;
 pub mod config;

@@ -6,6 +6,7 @@
 //! connecting anew is the caller's matter, who alone knows what was acknowledged.
 
 mod handshake;
+mod pipeline;
 
 use std::collections::HashMap;
 use std::io;
@@ -19,6 +20,8 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+
+pub(crate) use pipeline::{Load, Pipeline};
 
 use super::export::ExportInfo;
 use super::proto::{

@@ -48,6 +48,7 @@ mod testing;
 
 pub use alignment::Aligned;
 pub use client::{Client, ClientError};
+pub(crate) use client::{Load, Pipeline};
 pub use export::{Export, ExportError, ExportInfo, Space};
 pub use limits::Limits;
 pub use listener::{ListenError, Listener};
