@@ -84,6 +84,12 @@ impl Store {
         }
     }
 
+    /// What a pin is charged for at present; nothing once it was revoked.
+    pub(crate) fn held_by(&self, id: PinId) -> u64 {
+        let pin = self.pins.get(&id).filter(|pin| pin.revoked.is_none());
+        pin.map_or(0, |pin| self.kept_back_by(pin.from))
+    }
+
     /// Moves a pin forward, never back.
     pub(crate) fn advance_pin(&mut self, id: PinId, to: Lsn) -> Result<(), PinError> {
         self.pinned(id)?;

@@ -44,6 +44,17 @@ impl RetentionPin {
         state.store.pinned(self.id)
     }
 
+    /// Bytes of log that this pin alone keeps from being freed, as its bound counts them; 0 once it
+    /// was revoked, or the volume is closed.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let Some(shared) = self.shared.upgrade() else {
+            return 0;
+        };
+        let state = shared.lock();
+        state.store.held_by(self.id)
+    }
+
     /// Moves the pin forward to `to`, so that the log before it may be recycled; never back.
     ///
     /// # Errors
