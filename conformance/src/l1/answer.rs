@@ -156,7 +156,8 @@ impl Told {
             | Happening::SourceSelected { .. }
             | Happening::TransferBegan { .. }
             | Happening::BaseInstalled { .. }
-            | Happening::Completed { .. } => {}
+            | Happening::Completed { .. }
+            | Happening::AuthorityRolledBack { .. } => {}
         }
         Some(())
     }

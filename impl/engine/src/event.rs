@@ -6,8 +6,8 @@
 use holdfast_types::{EndpointVersion, Epoch, Lsn, ReplicaId, Revision, SessionId, VolumeId};
 
 use crate::{
-    EndCause, PhaseName, PinSlot, RebuildDecision, RebuildReason, RecoverabilityProof, SenderState,
-    SessionKind,
+    Classification, EndCause, PhaseName, PinSlot, RebuildDecision, RebuildReason,
+    RecoverabilityProof, SenderState, SessionKind,
 };
 
 /// One transition.
@@ -119,6 +119,14 @@ pub enum Happening {
         /// The sender's state afterwards.
         state: SenderState,
     },
+    /// The authority's record is older than what this node made durable, or has read before: it was
+    /// rolled back. The node refuses to act on it (protocol, section 7).
+    AuthorityRolledBack {
+        /// What is known: epoch and revision, the revision 0 where only the epoch is known.
+        known: (Epoch, Revision),
+        /// What the record says; `None`: there is no record any more.
+        recorded: Option<(Epoch, Revision)>,
+    },
 }
 
 impl Happening {
@@ -146,6 +154,38 @@ impl Happening {
             Self::BaseInstalled { .. } => "base_installed",
             Self::Completed { .. } => "completed",
             Self::SessionEnded { .. } => "session_ended",
+            Self::AuthorityRolledBack { .. } => "authority_rolled_back",
+        }
+    }
+
+    /// Whether somebody has to look at it at once: a disk or an authority went back.
+    #[must_use]
+    pub const fn is_alarm(&self) -> bool {
+        match self {
+            Self::AuthorityRolledBack { .. } => true,
+            Self::SessionEnded { cause, .. } => match cause {
+                EndCause::Escalation(RebuildReason::LostAcknowledged) => true,
+                EndCause::Escalation(_) | EndCause::Authority(_) | EndCause::Fault(_) => false,
+            },
+            Self::Assigned { .. }
+            | Self::Fenced
+            | Self::Stopped
+            | Self::SenderCreated
+            | Self::SenderRemoved
+            | Self::EndpointChanged { .. }
+            | Self::MembershipChanged { .. }
+            | Self::RebuildRequired { .. }
+            | Self::SessionAttached { .. }
+            | Self::Connecting
+            | Self::HelloSent
+            | Self::Classified { .. }
+            | Self::RebuildBegan
+            | Self::PinHeld { .. }
+            | Self::Truncated { .. }
+            | Self::SourceSelected { .. }
+            | Self::TransferBegan { .. }
+            | Self::BaseInstalled { .. }
+            | Self::Completed { .. } => false,
         }
     }
 
@@ -172,11 +212,14 @@ impl Happening {
             | Self::MembershipChanged { .. }
             | Self::RebuildRequired { .. }
             | Self::Classified { .. }
-            | Self::PinHeld { .. } => None,
+            | Self::PinHeld { .. }
+            | Self::AuthorityRolledBack { .. } => None,
         }
     }
 
-    /// The cause, where the event has one.
+    /// The cause, where the event has one: why a session ended, why a rebuild is needed, whose doing
+    /// a change was, what evidence completed a session. The steps of a session on its way have none
+    /// but their session.
     #[must_use]
     pub const fn cause(&self) -> Option<&'static str> {
         match self {
@@ -186,24 +229,32 @@ impl Happening {
                 reason: Some(reason),
                 ..
             } => Some(reason.name()),
+            Self::SessionAttached { kind, reason: None } => Some(kind.name()),
+            Self::Classified { proof } => match proof.verdict() {
+                Classification::NeedsRebuild(reason) => Some(reason.name()),
+                Classification::ZeroGap(_) => Some("nothing_missing"),
+                Classification::CatchUp(_) => Some("replayable_gap"),
+            },
             Self::SourceSelected { decision } => Some(decision.source_reason.name()),
-            Self::SessionAttached { reason: None, .. }
-            | Self::Assigned { .. }
-            | Self::Fenced
-            | Self::Stopped
+            Self::Truncated { .. } => Some("divergent_tail"),
+            Self::Completed { .. } => Some("barrier"),
+            Self::Assigned { .. }
             | Self::SenderCreated
             | Self::SenderRemoved
             | Self::EndpointChanged { .. }
-            | Self::MembershipChanged { .. }
-            | Self::Connecting
+            | Self::MembershipChanged { .. } => Some("assignment"),
+            Self::Fenced => Some("higher_epoch"),
+            Self::Stopped => Some("role_given_up"),
+            Self::AuthorityRolledBack { recorded: None, .. } => Some("record_missing"),
+            Self::AuthorityRolledBack {
+                recorded: Some(_), ..
+            } => Some("record_older"),
+            Self::Connecting
             | Self::HelloSent
-            | Self::Classified { .. }
             | Self::RebuildBegan
             | Self::PinHeld { .. }
-            | Self::Truncated { .. }
             | Self::TransferBegan { .. }
-            | Self::BaseInstalled { .. }
-            | Self::Completed { .. } => None,
+            | Self::BaseInstalled { .. } => None,
         }
     }
 }

@@ -46,6 +46,7 @@ mod registry;
 mod sender;
 mod session;
 mod status;
+mod store_standing;
 mod tick;
 mod volume;
 
@@ -76,6 +77,7 @@ pub use session::phase::{
 };
 pub use session::{BudgetCheck, HandshakeOutcome, PinOutcome, Session};
 pub use status::{RegistryStatus, SenderStatus, StateCounts, VolumeStatus};
+pub use store_standing::StoreStanding;
 pub use tick::Tick;
 pub use volume::Volume;
 

@@ -26,7 +26,7 @@ pub use exchange::{Command, Evidence};
 use crate::executor::{interrupt, present_phase};
 use crate::{
     AssignOutcome, Assignment, Budgets, CatchUpCommand, CatchUpEvidence, CatchUpExecutor, Effects,
-    EndCause, HandshakeOutcome, OpeningStep, Phase, RebuildCommand, RebuildEvidence,
+    EndCause, Event, HandshakeOutcome, OpeningStep, Phase, RebuildCommand, RebuildEvidence,
     RebuildExecutor, RecoveryLog, Refusal, Registry, SenderAuthority, SessionKind, Tick,
 };
 
@@ -75,6 +75,11 @@ impl Orchestrator {
     #[must_use]
     pub const fn log(&self) -> &RecoveryLog {
         &self.log
+    }
+
+    /// Records an event of the node's own, which no call of the engine led to.
+    pub fn note(&mut self, event: Event) {
+        self.log.record(event);
     }
 
     /// How many plans are under way.

@@ -184,7 +184,14 @@ fn a4_a_needed_rebuild_goes_from_its_order_to_in_sync() {
         .iter()
         .filter_map(|logged| logged.event.what.cause())
         .collect();
-    assert_eq!(causes, ["ordered", "no_snapshot"], "each decision says why");
+    let expected = [
+        "assignment",
+        "assignment",
+        "ordered",
+        "no_snapshot",
+        "barrier",
+    ];
+    assert_eq!(causes, expected, "each decision says why");
 }
 
 #[test]

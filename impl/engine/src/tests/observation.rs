@@ -6,7 +6,8 @@ use holdfast_types::{Epoch, Lsn, SessionId};
 
 use super::scene::{Named, OTHER_VOLUME, RECOVER, Scene, VOLUME, facts, history, id};
 use crate::{
-    Event, Happening, Intent, Phase, RebuildReason, RecoveryLog, SenderState, SessionKind,
+    EndCause, Event, Happening, Intent, Phase, PhaseName, RebuildReason, RecoveryLog, SenderState,
+    SessionKind,
 };
 
 /// `a` in sync, `b` in need of a rebuild, `c` catching up, `d` resting; another volume with one.
@@ -133,6 +134,30 @@ fn every_transition_is_an_event_with_replica_session_epoch_and_cause() {
             .iter()
             .all(|logged| logged.event.epoch == Epoch(2))
     );
-    let last = &of_session[4].event.what;
-    assert_eq!(last.cause(), Some("untrusted_base"));
+    let causes: Vec<_> = of_session.iter().map(|l| l.event.what.cause()).collect();
+    let why = Some("untrusted_base");
+    assert_eq!(
+        causes,
+        [Some("bootstrap"), None, None, why, why],
+        "each decision says why; the steps on the way belong to their session"
+    );
+}
+
+#[test]
+fn f35_a_replica_that_holds_less_than_it_acknowledged_is_an_alarm() {
+    let mut scene = Scene::new();
+    scene
+        .assign(VOLUME, 2, 1, &[Named("r", 1, false, RECOVER)])
+        .unwrap();
+    let ended = |reason| Happening::SessionEnded {
+        kind: SessionKind::CatchUp,
+        phase: PhaseName::Handshake,
+        cause: EndCause::Escalation(reason),
+        state: SenderState::NeedsRebuild,
+    };
+    for &reason in RebuildReason::ALL {
+        let lost = reason == RebuildReason::LostAcknowledged;
+        assert_eq!(ended(reason).is_alarm(), lost, "{reason}");
+    }
+    assert!(scene.out.events().all(|event| !event.what.is_alarm()));
 }
