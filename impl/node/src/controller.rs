@@ -6,3 +6,4 @@
 
 pub mod decide;
 pub mod drive;
+pub mod rollback;

@@ -8,7 +8,7 @@
 mod source;
 mod target;
 
-pub use source::{RebuildSource, SourceError, SourceEvidence, SourceStep};
+pub use source::{RebuildSource, SourceBounds, SourceError, SourceEvidence, SourceStep};
 pub use target::RebuildTarget;
 
 /// Blocks in a chunk; the wire carries what the store digests.

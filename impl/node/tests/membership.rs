@@ -9,7 +9,7 @@ use support::{Cluster, Reference};
 /// A volume of three copies of which two must be in sync: the primary, a member, and one that has
 /// left the set because it was cut off.
 async fn set_of_two() -> (Cluster, Reference, [&'static str; 2]) {
-    let cluster = Cluster::start_with(&["a", "b", "c"], DurabilityMode::SyncAll, 2).await;
+    let cluster = Cluster::start_with(&["a", "b", "c"], DurabilityMode::SyncAll, 2, |_| {}).await;
     let primary = cluster.serving().await;
     let mut reference = Reference::new();
     reference.write(&primary, 0, 10, 1).await;

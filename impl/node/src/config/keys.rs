@@ -105,6 +105,16 @@ keys! {
         "How long a member may be without session before it leaves the in-sync set.";
     LIMITS_PROMOTION_WAIT = "limits"."promotion_wait", r#""5s""#, Unset::Example,
         "How long a promotion waits for members of the in-sync set that do not report.";
+    LIMITS_SESSION_STALL = "limits"."session_stall", r#""1m""#, Unset::Example,
+        "How long a recovery session may make no progress before a rebuild is needed.";
+    LIMITS_CATCH_UP_TIME = "limits"."catch_up_time", r#""1h""#, Unset::Example,
+        "How long a catch-up may take before a rebuild is needed.";
+    LIMITS_REBUILD_TIME = "limits"."rebuild_time", r#""24h""#, Unset::Example,
+        "How long one attempt at a rebuild may take.";
+    LIMITS_CATCH_UP_ENTRIES = "limits"."catch_up_entries", "10000000", Unset::Example,
+        "Log entries that a catch-up may replay; a copy that lacks more is rebuilt.";
+    LIMITS_PINNED_LOG = "limits"."pinned_log", r#""512MiB""#, Unset::Example,
+        "Log that one recovery session may hold back; never more than half of the volume's log.";
     LIMITS_NBD_CONNECTIONS = "limits"."nbd_connections", "256", Unset::Example,
         "NBD clients attached at once, all exports together.";
     LIMITS_NBD_REQUESTS_IN_FLIGHT = "limits"."nbd_requests_in_flight", "128", Unset::Example,

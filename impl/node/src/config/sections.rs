@@ -98,8 +98,37 @@ pub struct LimitsConfig {
     pub leave_after: Duration,
     /// How long a promotion waits for silent members.
     pub promotion_wait: Duration,
+    /// What one recovery session may cost.
+    pub sessions: SessionLimits,
     /// Bounds of the NBD front end.
     pub nbd: nbd::Limits,
+}
+
+/// What one recovery session may cost: beyond it, it counts as not converging (A5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Without progress for so long.
+    pub stall: Duration,
+    /// A catch-up may take so long.
+    pub catch_up_time: Duration,
+    /// A rebuild may take so long.
+    pub rebuild_time: Duration,
+    /// A catch-up may replay so many entries.
+    pub catch_up_entries: u64,
+    /// Bytes of log that a session may hold back; half of the log at most in any case.
+    pub pinned_bytes: u64,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            stall: 60 * SECOND,
+            catch_up_time: HOUR,
+            rebuild_time: 24 * HOUR,
+            catch_up_entries: 10_000_000,
+            pinned_bytes: GIB / 2,
+        }
+    }
 }
 
 impl LimitsConfig {
@@ -266,7 +295,9 @@ fn read_lease(reader: &mut Reader) -> LeaseConfig {
 
 fn read_limits(reader: &mut Reader) -> LimitsConfig {
     let defaults = nbd::Limits::default();
+    let sessions = SessionLimits::default();
     let waits = SHORTEST..=24 * HOUR;
+    let days = SECOND..=24 * 30 * HOUR;
     LimitsConfig {
         log_size: reader.size_if_set(keys::LIMITS_LOG_SIZE, 1 << 20..=64 << 40),
         retention_percent: reader.percent(keys::LIMITS_RETENTION, 25, 1..=90),
@@ -274,7 +305,26 @@ fn read_limits(reader: &mut Reader) -> LimitsConfig {
         flush_timeout: reader.duration(keys::LIMITS_FLUSH_TIMEOUT, 30 * SECOND, waits.clone()),
         stall_timeout: reader.duration(keys::LIMITS_STALL_TIMEOUT, 5 * SECOND, waits.clone()),
         leave_after: reader.duration(keys::LIMITS_LEAVE_AFTER, 10 * SECOND, waits.clone()),
-        promotion_wait: reader.duration(keys::LIMITS_PROMOTION_WAIT, 5 * SECOND, waits),
+        promotion_wait: reader.duration(keys::LIMITS_PROMOTION_WAIT, 5 * SECOND, waits.clone()),
+        sessions: SessionLimits {
+            stall: reader.duration(keys::LIMITS_SESSION_STALL, sessions.stall, waits),
+            catch_up_time: reader.duration(
+                keys::LIMITS_CATCH_UP_TIME,
+                sessions.catch_up_time,
+                days.clone(),
+            ),
+            rebuild_time: reader.duration(keys::LIMITS_REBUILD_TIME, sessions.rebuild_time, days),
+            catch_up_entries: reader.count(
+                keys::LIMITS_CATCH_UP_ENTRIES,
+                sessions.catch_up_entries as usize,
+                1..=1 << 40,
+            ) as u64,
+            pinned_bytes: reader.size(
+                keys::LIMITS_PINNED_LOG,
+                sessions.pinned_bytes,
+                1 << 20..=64 << 40,
+            ),
+        },
         nbd: nbd::Limits {
             connections: reader.count(
                 keys::LIMITS_NBD_CONNECTIONS,

@@ -3,7 +3,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::keys::{KEYS, Unset};
-use super::{AuthorityConfig, Config, ConfigError, Loaded, LogFormat, LogLevel, documented};
+use super::{
+    AuthorityConfig, Config, ConfigError, Loaded, LogFormat, LogLevel, SessionLimits, documented,
+};
 
 fn load_with(text: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let environment = environment
@@ -66,6 +68,7 @@ fn the_defaults_are_those_that_are_documented() {
     assert_eq!(config.limits.stall_timeout, Duration::from_secs(5));
     assert_eq!(config.limits.leave_after, Duration::from_secs(10));
     assert_eq!(config.limits.promotion_wait, Duration::from_secs(5));
+    assert_eq!(config.limits.sessions, SessionLimits::default());
     assert_eq!(config.limits.nbd, crate::nbd::Limits::default());
     assert_eq!(config.log.level, LogLevel::Info);
     assert_eq!(config.log.format, LogFormat::Text);

@@ -24,6 +24,16 @@ use super::CHUNK_BLOCKS;
 /// Chunks sent and not yet confirmed, at most.
 const WINDOW_CHUNKS: u64 = 16;
 
+/// How long the replica may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SourceBounds {
+    /// While it confirms chunk by chunk.
+    pub answer: Duration,
+    /// While it does one long thing of which it says nothing before it is done: marking itself
+    /// untrusted, or making the image durable and switching to it.
+    pub work: Duration,
+}
+
 /// What the caller is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SourceStep {
@@ -128,7 +138,8 @@ pub struct RebuildSource {
     state: State,
     sent_blocks: u64,
     installed_blocks: u64,
-    stall: Duration,
+    bounds: SourceBounds,
+    /// When the replica last answered, or was last asked after a pause in which nothing was due.
     last_heard: Duration,
 }
 
@@ -138,7 +149,7 @@ impl RebuildSource {
     pub const fn new(
         frame: (VolumeId, Epoch, SessionId),
         begin: RebuildBegin,
-        stall: Duration,
+        bounds: SourceBounds,
         now: Duration,
     ) -> Self {
         Self {
@@ -147,7 +158,7 @@ impl RebuildSource {
             state: State::Due,
             sent_blocks: 0,
             installed_blocks: 0,
-            stall,
+            bounds,
             last_heard: now,
         }
     }
@@ -192,6 +203,7 @@ impl RebuildSource {
     /// [`SourceError::ReadOrder`] when it is not the next one, or not whole.
     pub fn chunk(
         &mut self,
+        now: Duration,
         index: u64,
         bytes: Bytes,
         sha256: Sha256Digest,
@@ -207,6 +219,9 @@ impl RebuildSource {
             return Err(wrong);
         }
         let range = BlockRange::new(self.sent_blocks, count).map_err(|_| wrong)?;
+        if self.sent_blocks == self.installed_blocks {
+            self.last_heard = now;
+        }
         self.sent_blocks = range.end();
         let content = if bytes.iter().all(|byte| *byte == 0) {
             ChunkContent::Zeroes
@@ -217,7 +232,8 @@ impl RebuildSource {
     }
 
     /// Makes the message that ends the transfer.
-    pub fn manifest(&mut self, manifest: Manifest) -> Message {
+    pub fn manifest(&mut self, now: Duration, manifest: Manifest) -> Message {
+        self.last_heard = now;
         self.state = State::Switching {
             extent_bound: manifest.extent_bound,
         };
@@ -285,9 +301,15 @@ impl RebuildSource {
     /// Whether the transfer may go on at this time.
     ///
     /// # Errors
-    /// [`SourceError::Stalled`] when the replica was silent for too long.
+    /// [`SourceError::Stalled`] when the replica was silent for too long while an answer was due.
     pub fn check(&self, now: Duration) -> Result<(), SourceError> {
-        if self.state != State::Installed && now.saturating_sub(self.last_heard) >= self.stall {
+        let bound = match self.state {
+            State::Due | State::Installed => return Ok(()),
+            State::Announced | State::Switching { .. } => self.bounds.work,
+            State::Sending if self.sent_blocks == self.installed_blocks => return Ok(()),
+            State::Sending => self.bounds.answer,
+        };
+        if now.saturating_sub(self.last_heard) >= bound {
             return Err(SourceError::Stalled {
                 since: self.last_heard,
             });

@@ -214,7 +214,7 @@ impl Node {
             clock,
             authority,
             served_authority,
-            recovery: Arc::new(Recovery::new(clock)),
+            recovery: Arc::new(Recovery::new(clock, &config.limits.sessions)),
             slots: Mutex::new(BTreeMap::new()),
             exports: Server::new(config.limits.nbd),
             life: watch::Sender::new(Life::Running),

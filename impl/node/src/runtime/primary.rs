@@ -17,6 +17,7 @@ mod lease;
 mod membership;
 mod pace;
 mod recovery;
+mod replay;
 mod sender;
 mod session;
 mod transfer;
@@ -28,7 +29,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_blockvol::Role;
-use holdfast_types::{Epoch, Lsn, ReplicaId, VolumeId, VolumeRecord};
+use holdfast_types::{Epoch, Lsn, ReplicaId, SessionId, VolumeId, VolumeRecord};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 
@@ -125,6 +126,8 @@ pub struct Primary {
     finished: watch::Sender<bool>,
     /// One change of the in-sync set at a time.
     membership: tokio::sync::Mutex<()>,
+    /// One record at a time is taken note of, whole.
+    adopting: Mutex<()>,
 }
 
 impl Primary {
@@ -149,6 +152,7 @@ impl Primary {
             stopped: watch::Sender::new(None),
             finished: watch::Sender::new(false),
             membership: tokio::sync::Mutex::new(()),
+            adopting: Mutex::new(()),
             services,
             store,
         }
@@ -363,8 +367,12 @@ impl Primary {
             .saturating_sub(self.services.clock.now())
     }
 
-    /// Takes note of a record that was read. One of another epoch or primary ends this one.
+    /// Takes note of a record that was read. One of another epoch or primary ends this one; one that is
+    /// not newer than what is known changes nothing. Readers may come here at once and in any order:
+    /// store, engine and ledger see the records one by one, each newer than the last.
     pub(crate) fn adopt(&self, record: &VolumeRecord) {
+        // Guards no data: whoever holds it has compared with what it replaces.
+        let _turn = self.adopting.lock().unwrap_or_else(PoisonError::into_inner);
         if record.epoch > self.epoch {
             return self.stop(StopReason::Deposed { by: record.epoch });
         }
@@ -378,14 +386,7 @@ impl Primary {
         if let Err(refusal) = self.services.recovery.assign(record, &self.services.id) {
             tracing::warn!(volume = %self.volume, %refusal, "the engine refused an assignment");
         }
-        self.record.send_if_modified(|present| {
-            // Another reading may have come in between.
-            let newer = record.revision > present.revision;
-            if newer {
-                present.clone_from(record);
-            }
-            newer
-        });
+        self.record.send_replace(record.clone());
         // Last: what is acknowledged under a record is acknowledged after the record was told.
         self.update(|ledger| ledger.adopt(record));
     }
@@ -446,6 +447,17 @@ impl Primary {
         self.store.volume().request_sync();
     }
 
+    /// What a replica acknowledged. It can only be of entries that are in this log by now, so the log's
+    /// own positions come first: an answer that is faster than whoever appended is not mistaken for
+    /// one that cannot be true (M04).
+    fn acknowledged(&self, replica: &ReplicaId, session: SessionId, received: Lsn, durable: Lsn) {
+        let positions = self.store.positions();
+        self.update(|ledger| {
+            ledger.local(positions.head, positions.durable);
+            ledger.acknowledged(replica, session, received, durable)
+        });
+    }
+
     /// Takes the store's present positions into the ledger.
     fn note_local(&self) {
         let positions = self.store.positions();
@@ -488,3 +500,6 @@ async fn settle(primary: Arc<Primary>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use holdfast_node::config::{
     AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
-    NodeConfig,
+    NodeConfig, SessionLimits,
 };
 use holdfast_node::nbd;
 use holdfast_node::runtime::{
@@ -17,6 +17,7 @@ use holdfast_node::runtime::{
 use holdfast_types::{
     BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId, VolumeId, VolumeRecord,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -26,24 +27,35 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// Blocks of the volumes of these tests.
 pub(crate) const BLOCKS: u64 = 2048;
 
-/// A TCP link to one node that can be cut.
+/// A TCP link to one node that can be cut, or slow.
 pub(crate) struct Link {
     address: SocketAddr,
     up: watch::Sender<bool>,
+    /// Bytes that it carries to the node in a second; 0: as many as there are.
+    pace: watch::Sender<u64>,
 }
+
+/// What a slow link carries at once, in bytes.
+const PORTION: usize = 16 * 1024;
 
 impl Link {
     async fn to(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let up = watch::Sender::new(true);
-        let state = up.clone();
+        let pace = watch::Sender::new(0);
+        let (state, speed) = (up.clone(), pace.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(carry(stream, target, state.subscribe()));
+                tokio::spawn(carry(stream, target, state.subscribe(), speed.subscribe()));
             }
         });
-        Self { address, up }
+        Self { address, up, pace }
+    }
+
+    /// Connections carry so many bytes a second to the node from now on.
+    pub(crate) fn slow_down(&self, bytes_per_second: u64) {
+        self.pace.send_replace(bytes_per_second);
     }
 
     /// Drops every connection and lets none through.
@@ -57,17 +69,41 @@ impl Link {
     }
 }
 
-async fn carry(mut near: TcpStream, target: SocketAddr, mut up: watch::Receiver<bool>) {
+async fn carry(
+    near: TcpStream,
+    target: SocketAddr,
+    mut up: watch::Receiver<bool>,
+    pace: watch::Receiver<u64>,
+) {
     if !*up.borrow() {
         return;
     }
-    let Ok(mut far) = TcpStream::connect(target).await else {
+    let Ok(far) = TcpStream::connect(target).await else {
         return;
     };
     near.set_nodelay(true).unwrap();
     far.set_nodelay(true).unwrap();
+    let (mut from_near, mut to_near) = near.into_split();
+    let (mut from_far, mut to_far) = far.into_split();
+    let there = async {
+        let mut portion = vec![0; PORTION];
+        loop {
+            let count = match from_near.read(&mut portion).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => count,
+            };
+            let speed = *pace.borrow();
+            if let Some(nanos) = (count as u64 * 1_000_000_000).checked_div(speed) {
+                tokio::time::sleep(Duration::from_nanos(nanos)).await;
+            }
+            if to_far.write_all(&portion[..count]).await.is_err() {
+                return;
+            }
+        }
+    };
     tokio::select! {
-        _ = tokio::io::copy_bidirectional(&mut near, &mut far) => {}
+        () = there => {}
+        _ = tokio::io::copy(&mut from_far, &mut to_near) => {}
         _ = up.wait_for(|up| !up) => {}
     }
 }
@@ -80,8 +116,9 @@ struct Place {
 
 /// Nodes `a`, `b`, `c`, ... and one more that only keeps the authority.
 pub(crate) struct Cluster {
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
     keeper: Option<Node>,
+    keeper_config: Config,
     places: BTreeMap<&'static str, Place>,
     /// The volume of the test.
     pub(crate) volume: VolumeId,
@@ -115,6 +152,7 @@ fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
             stall_timeout: Duration::from_secs(5),
             leave_after: Duration::from_secs(2),
             promotion_wait: Duration::from_secs(1),
+            sessions: SessionLimits::default(),
             nbd: nbd::Limits::default(),
         },
         log: LogConfig {
@@ -128,14 +166,15 @@ fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
 impl Cluster {
     /// Starts the nodes and creates a volume with a copy on each.
     pub(crate) async fn start(names: &[&'static str], mode: DurabilityMode) -> Self {
-        Self::start_with(names, mode, 1).await
+        Self::start_with(names, mode, 1, |_| {}).await
     }
 
-    /// The same with a least number of in-sync copies.
+    /// The same with a least number of in-sync copies, and other limits.
     pub(crate) async fn start_with(
         names: &[&'static str],
         mode: DurabilityMode,
         min_in_sync: usize,
+        tune: impl Fn(&mut LimitsConfig),
     ) -> Self {
         let _ = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
@@ -143,20 +182,19 @@ impl Cluster {
             .try_init();
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
-        let keeper = Node::start(config(
-            "keeper",
-            at("keeper"),
-            AuthorityConfig::Embedded {
-                listen: "127.0.0.1:0".parse().unwrap(),
-                file: at("keeper").join("authority"),
-            },
-        ))
-        .await
-        .unwrap();
+        let embedded = |listen| AuthorityConfig::Embedded {
+            listen,
+            file: at("keeper").join("authority"),
+        };
+        let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
+        let mut keeper_config = config("keeper", at("keeper"), embedded(any));
+        let keeper = Node::start(keeper_config.clone()).await.unwrap();
         let address = keeper.authority_address().unwrap();
+        keeper_config.authority = embedded(address);
         let mut places = BTreeMap::new();
         for name in names {
             let mut config = config(name, at(name), AuthorityConfig::Remote { address });
+            tune(&mut config.limits);
             let node = Node::start(config.clone()).await.unwrap();
             config.node.replication_listen = node.data_address();
             config.node.control_listen = node.control_address();
@@ -165,8 +203,9 @@ impl Cluster {
             places.insert(*name, Place { config, node, link });
         }
         let mut cluster = Self {
-            _directory: directory,
+            directory,
             keeper: Some(keeper),
+            keeper_config,
             places,
             volume: VolumeId::random(),
         };
@@ -220,6 +259,17 @@ impl Cluster {
     /// Crashes the node that keeps the authority.
     pub(crate) async fn crash_keeper(&mut self) {
         self.keeper.take().unwrap().crash().await;
+    }
+
+    /// Starts it again where it was, on what is left.
+    pub(crate) async fn restart_keeper(&mut self) {
+        let keeper = Node::start(self.keeper_config.clone()).await;
+        self.keeper = Some(keeper.unwrap());
+    }
+
+    /// The directory of the node that keeps the authority.
+    pub(crate) fn keeper_directory(&self) -> PathBuf {
+        self.directory.path().join("keeper")
     }
 
     /// Starts a node again on what is left.

@@ -11,10 +11,13 @@ use holdfast_wire::{
 use uuid::Uuid;
 
 use super::super::{CHUNK_BLOCKS, RebuildTarget};
-use super::{RebuildSource, SourceError, SourceEvidence, SourceStep, WINDOW_CHUNKS};
+use super::{RebuildSource, SourceBounds, SourceError, SourceEvidence, SourceStep, WINDOW_CHUNKS};
 
 const NOW: Duration = Duration::from_secs(1);
-const STALL: Duration = Duration::from_secs(5);
+const BOUNDS: SourceBounds = SourceBounds {
+    answer: Duration::from_secs(5),
+    work: Duration::from_secs(60),
+};
 const BLOCKS: u64 = 40 * CHUNK_BLOCKS + 3;
 
 fn identity() -> (VolumeId, Epoch, SessionId) {
@@ -51,7 +54,7 @@ fn manifest() -> Manifest {
 }
 
 fn started() -> RebuildSource {
-    let mut source = RebuildSource::new(identity(), begin(), STALL, NOW);
+    let mut source = RebuildSource::new(identity(), begin(), BOUNDS, NOW);
     assert_eq!(
         source.step(),
         SourceStep::Send(Message::RebuildBegin(begin()))
@@ -72,7 +75,11 @@ fn chunk_bytes(index: u64) -> Bytes {
 fn send_window(source: &mut RebuildSource) -> Vec<Message> {
     let mut sent = Vec::new();
     while let SourceStep::Read { index } = source.step() {
-        sent.push(source.chunk(index, chunk_bytes(index), [1; 32]).unwrap());
+        sent.push(
+            source
+                .chunk(NOW, index, chunk_bytes(index), [1; 32])
+                .unwrap(),
+        );
     }
     sent
 }
@@ -99,7 +106,7 @@ fn a_whole_base_goes_over_in_order_within_the_window_and_ends_with_its_manifest(
     }
     assert_eq!((chunks, zeroes), (41, 20));
     target.manifest(&manifest()).unwrap();
-    source.manifest(manifest());
+    source.manifest(NOW, manifest());
     let installed = BaseInstalled {
         base_lsn: Lsn(10),
         extent_bound: Lsn(15),
@@ -165,7 +172,7 @@ fn t17_a_replica_that_switched_to_another_base_is_not_believed() {
         let progress = Message::RebuildProgress { next_block };
         source.receive(NOW, &frame(progress)).unwrap();
     }
-    source.manifest(manifest());
+    source.manifest(NOW, manifest());
     for (base, bound) in [(11, 15), (10, 14)] {
         let other = BaseInstalled {
             base_lsn: Lsn(base),
@@ -178,7 +185,7 @@ fn t17_a_replica_that_switched_to_another_base_is_not_believed() {
 
 #[test]
 fn f49_a_ready_of_another_session_starts_nothing() {
-    let mut source = RebuildSource::new(identity(), begin(), STALL, NOW);
+    let mut source = RebuildSource::new(identity(), begin(), BOUNDS, NOW);
     source.step();
     let stale = Frame {
         session: SessionId(2),
@@ -194,9 +201,36 @@ fn f49_a_ready_of_another_session_starts_nothing() {
 #[test]
 fn f55_a_silent_target_ends_the_transfer() {
     let mut source = started();
+    let late = NOW + BOUNDS.work;
+    assert_eq!(source.check(late), Ok(()), "nothing was sent yet");
+    let SourceStep::Read { index } = source.step() else {
+        panic!("a chunk is due");
+    };
+    source
+        .chunk(late, index, chunk_bytes(index), [1; 32])
+        .unwrap();
     send_window(&mut source);
-    assert_eq!(source.check(NOW), Ok(()));
-    assert!(source.check(NOW + STALL).is_err());
+    assert_eq!(source.check(late), Ok(()), "it was asked just now");
+    let stalled = source.check(late + BOUNDS.answer);
+    assert!(matches!(stalled, Err(SourceError::Stalled { .. })));
+}
+
+#[test]
+fn a5_the_last_step_of_a_rebuild_has_the_time_of_its_stall_budget() {
+    let mut source = RebuildSource::new(identity(), begin(), BOUNDS, NOW);
+    source.step();
+    assert_eq!(source.check(NOW + BOUNDS.answer), Ok(()), "it marks itself");
+    assert!(source.check(NOW + BOUNDS.work).is_err());
+    let mut source = started();
+    while source.step() != SourceStep::Finish {
+        send_window(&mut source);
+        let next_block = source.sent_blocks;
+        let progress = Message::RebuildProgress { next_block };
+        source.receive(NOW, &frame(progress)).unwrap();
+    }
+    source.manifest(NOW, manifest());
+    assert_eq!(source.check(NOW + BOUNDS.answer), Ok(()), "it switches");
+    assert!(source.check(NOW + BOUNDS.work).is_err());
 }
 
 #[test]
@@ -206,10 +240,10 @@ fn a_manifest_of_another_plan_is_refused() {
         ..begin()
     };
     let mut target = RebuildTarget::new(plan, 1).unwrap();
-    let mut source = RebuildSource::new(identity(), plan, STALL, NOW);
+    let mut source = RebuildSource::new(identity(), plan, BOUNDS, NOW);
     source.step();
     source.receive(NOW, &frame(Message::RebuildReady)).unwrap();
-    let message = source.chunk(0, Bytes::from(vec![0; BLOCK_SIZE]), [0; 32]);
+    let message = source.chunk(NOW, 0, Bytes::from(vec![0; BLOCK_SIZE]), [0; 32]);
     let Ok(Message::RebuildChunk(chunk)) = message else {
         panic!("one chunk");
     };

@@ -1,5 +1,6 @@
 //! Following the authority's records: which role to take up, and which to give up.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio::time::timeout;
 use super::super::export::PrimaryExport;
 use super::super::primary::{Primary, StopReason};
 use super::{Life, NodeShared};
-use crate::authority::Recorded;
+use crate::authority::{RecordVersion, Recorded};
+use crate::controller::rollback::Known;
 
 /// How often the records are read when nobody says that they changed.
 const READ_EVERY: Duration = Duration::from_millis(500);
@@ -20,10 +22,14 @@ const READ_WAIT: Duration = Duration::from_secs(5);
 /// Reads the records until the node stops.
 pub(super) async fn follow(node: Arc<NodeShared>) {
     loop {
+        let known = known(&node);
         match timeout(READ_WAIT, node.authority.volumes()).await {
             Ok(Ok(records)) => {
+                let refused = rolled_back(&node, &known, &records);
                 for recorded in records {
-                    observe(&node, recorded).await;
+                    if !refused.contains(&recorded.record.volume) {
+                        observe(&node, recorded).await;
+                    }
                 }
             }
             Ok(Err(error)) => tracing::debug!(%error, "the authority's records were not read"),
@@ -35,6 +41,42 @@ pub(super) async fn follow(node: Arc<NodeShared>) {
             () = node.stopping() => return,
         }
     }
+}
+
+/// What is known of each record before the authority is asked.
+fn known(node: &NodeShared) -> BTreeMap<VolumeId, Known> {
+    let slots = node.slots();
+    let known = slots.iter().map(|(volume, slot)| {
+        let known = Known {
+            promised: slot.store.volume().promise().epoch,
+            read: slot
+                .recorded
+                .as_ref()
+                .map(|recorded| RecordVersion::of(&recorded.record)),
+        };
+        (*volume, known)
+    });
+    known.collect()
+}
+
+/// The volumes whose records went back behind what was known before they were asked for: nothing is
+/// done on such a record, and the alarm is raised (F85, F91).
+fn rolled_back(
+    node: &NodeShared,
+    known: &BTreeMap<VolumeId, Known>,
+    records: &[Recorded],
+) -> BTreeSet<VolumeId> {
+    let mut refused = BTreeSet::new();
+    for (volume, known) in known {
+        let mut found = records.iter().map(|recorded| &recorded.record);
+        let recorded = found.find(|record| record.volume == *volume);
+        let rolled_back = known.against(recorded.map(RecordVersion::of));
+        node.recovery.note_rollback(*volume, rolled_back);
+        if rolled_back.is_some() {
+            refused.insert(*volume);
+        }
+    }
+    refused
 }
 
 /// Acts on a record that was read.

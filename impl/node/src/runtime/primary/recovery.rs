@@ -1,31 +1,39 @@
 //! The engine of this node, shared by its primaries: one lock, short calls, every event told.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use holdfast_engine::{
-    Assignment, Budget, Budgets, Command, Effect, Effects, Evidence, Intent, Orchestrator,
-    PinRequest, Refusal, ReplicaAssignment, Sender, SenderAuthority, SenderState, SessionKind,
+    Assignment, Budget, Budgets, Command, Effect, Effects, Event, Evidence, Happening, Intent,
+    Orchestrator, PinRequest, Refusal, ReplicaAssignment, Sender, SenderAuthority, SenderState,
+    SessionKind,
 };
 use holdfast_types::{Epoch, FencingToken, ReplicaId, VolumeId, VolumeRecord};
 use tokio::sync::watch;
 
 use super::super::clock::Clock;
+use crate::authority::RecordVersion;
+use crate::config::SessionLimits;
+use crate::controller::rollback::RolledBack;
 
 /// Events that are kept.
 const EVENTS_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("more than none");
 
-const SECOND_TICKS: u64 = 1000;
-const HOUR_TICKS: u64 = 3600 * SECOND_TICKS;
-
-/// What a session may cost, in ticks of the node's clock (milliseconds).
-fn default_budgets() -> Budgets {
-    let budget = |duration, stall| {
-        Budget::new(duration, stall, u64::MAX, u64::MAX).expect("no limit is zero")
+/// What sessions may cost, in ticks of the node's clock (milliseconds). Every limit is at least 1,
+/// whatever was configured.
+fn budgets(limits: &SessionLimits) -> Budgets {
+    let ticks = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX).max(1);
+    let budget = |duration| {
+        let entries = limits.catch_up_entries.max(1);
+        let pinned = limits.pinned_bytes.max(1);
+        Budget::new(ticks(duration), ticks(limits.stall), entries, pinned)
+            .expect("no limit is zero")
     };
     Budgets {
-        catch_up: budget(HOUR_TICKS, 60 * SECOND_TICKS),
-        rebuild: budget(24 * HOUR_TICKS, 60 * SECOND_TICKS),
+        catch_up: budget(limits.catch_up_time),
+        rebuild: budget(limits.rebuild_time),
     }
 }
 
@@ -34,16 +42,61 @@ pub(crate) struct Recovery {
     orchestrator: Mutex<Orchestrator>,
     /// Raised when a call may have ended sessions of others.
     changed: watch::Sender<u64>,
+    /// Volumes whose record went back.
+    rolled_back: Mutex<BTreeMap<VolumeId, RolledBack>>,
     clock: Clock,
 }
 
 impl Recovery {
-    pub(crate) fn new(clock: Clock) -> Self {
+    pub(crate) fn new(clock: Clock, limits: &SessionLimits) -> Self {
         Self {
-            orchestrator: Mutex::new(Orchestrator::new(default_budgets(), EVENTS_MAX)),
+            orchestrator: Mutex::new(Orchestrator::new(budgets(limits), EVENTS_MAX)),
             changed: watch::Sender::new(0),
+            rolled_back: Mutex::default(),
             clock,
         }
+    }
+
+    /// Takes note of whether a volume's record went back. Said once for each thing that was found,
+    /// and shown in the status until an honest record is read.
+    pub(crate) fn note_rollback(&self, volume: VolumeId, found: Option<RolledBack>) {
+        let mut rolled_back = self
+            .rolled_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(found) = found else {
+            if rolled_back.remove(&volume).is_some() {
+                tracing::warn!(%volume, "the authority's record is believed again");
+            }
+            return;
+        };
+        if rolled_back.insert(volume, found) == Some(found) {
+            return;
+        }
+        drop(rolled_back);
+        let version = |at: RecordVersion| (at.epoch, at.revision);
+        let event = Event {
+            volume,
+            epoch: found.known.epoch,
+            replica: None,
+            session: None,
+            what: Happening::AuthorityRolledBack {
+                known: version(found.known),
+                recorded: found.recorded.map(version),
+            },
+        };
+        tell(&event);
+        tracing::error!(%volume, "{found}");
+        self.lock().note(event);
+    }
+
+    /// What was found, while it lasts.
+    pub(crate) fn rollback(&self, volume: VolumeId) -> Option<RolledBack> {
+        let rolled_back = self
+            .rolled_back
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        rolled_back.get(&volume).copied()
     }
 
     fn lock(&self) -> MutexGuard<'_, Orchestrator> {
@@ -66,18 +119,7 @@ impl Recovery {
     fn call<T>(&self, call: impl FnOnce(&mut Orchestrator, &mut Effects) -> T) -> (T, Effects) {
         let mut effects = Effects::new();
         let outcome = call(&mut self.lock(), &mut effects);
-        for event in effects.events() {
-            tracing::info!(
-                target: "holdfast::recovery",
-                volume = %event.volume,
-                epoch = %event.epoch,
-                replica = event.replica.as_ref().map(ReplicaId::as_str),
-                session = event.session.map(|session| session.0),
-                cause = event.what.cause(),
-                what = ?event.what,
-                "{}", event.what.name(),
-            );
-        }
+        effects.events().for_each(tell);
         (outcome, effects)
     }
 
@@ -173,5 +215,28 @@ impl Recovery {
             .registry()
             .sender(volume, replica)
             .map(Sender::state)
+    }
+}
+
+/// Writes an event to the node's log; an alarm, as an error.
+fn tell(event: &Event) {
+    macro_rules! told {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "holdfast::recovery",
+                volume = %event.volume,
+                epoch = %event.epoch,
+                replica = event.replica.as_ref().map(ReplicaId::as_str),
+                session = event.session.map(|session| session.0),
+                cause = event.what.cause(),
+                what = ?event.what,
+                "{}", event.what.name(),
+            )
+        };
+    }
+    if event.what.is_alarm() {
+        told!(error);
+    } else {
+        told!(info);
     }
 }

@@ -111,23 +111,8 @@ async fn prepare_rebuild(primary: &Arc<Primary>, replica: &ReplicaId) -> bool {
         let sender = engine.registry().sender(primary.volume, replica);
         sender.and_then(holdfast_engine::Sender::reason)
     });
-    let trusted = match reason {
-        Some(RebuildReason::NoVolume | RebuildReason::UntrustedBase) | None => false,
-        Some(
-            RebuildReason::LostAcknowledged
-            | RebuildReason::LineageExhausted
-            | RebuildReason::DivergentExtent
-            | RebuildReason::GapBeyondRetention
-            | RebuildReason::RetentionLost
-            | RebuildReason::TruncationUnsafe
-            | RebuildReason::BudgetDuration
-            | RebuildReason::BudgetEntries
-            | RebuildReason::BudgetStall
-            | RebuildReason::BudgetBytes
-            | RebuildReason::Ordered,
-        ) => true,
-    };
-    !trusted || primary.is_not_needed(replica).await
+    let may_hold_a_copy = reason.is_some_and(RebuildReason::may_hold_a_copy);
+    !may_hold_a_copy || primary.is_not_needed(replica).await
 }
 
 #[cfg(test)]

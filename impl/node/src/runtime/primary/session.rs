@@ -6,13 +6,15 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_blockvol::{CursorError, RetentionPin};
+use holdfast_blockvol::{CursorError, PinError, RetentionPin};
 use holdfast_engine::{
     CatchUpCommand, CatchUpEvidence, Command, Evidence as Fact, Interruption, PinRequest, PinSlot,
-    PinSubject, RebuildCommand, RebuildEvidence, ReportedFault,
+    PinSubject, RebuildCommand, RebuildEvidence, ReportedFault, StoreStanding,
 };
 use holdfast_types::{FencingToken, Lsn, ReplicaFacts, StoreId};
-use holdfast_wire::{Frame, Hello, HelloAck, LogPosition, Message, Refusal, SUPPORTED_VERSIONS};
+use holdfast_wire::{
+    Append, Frame, Hello, HelloAck, LogPosition, Message, Refusal, SUPPORTED_VERSIONS,
+};
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -21,12 +23,13 @@ use tokio::time::timeout;
 
 use super::super::framed::{FrameReader, FrameWriter, StreamError, frames};
 use super::pace::Pace;
+use super::replay::ReplaySpans;
 use super::{Primary, StopReason};
 use crate::rebuild::SourceError;
 use crate::replication::{Evidence, Next, Shipper, ShipperError, ShipperLimits};
 
 /// How often budget, pins and authority are looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// How a session ended.
 pub(super) struct SessionEnd {
@@ -313,17 +316,22 @@ impl Session<'_> {
         }
     }
 
-    /// A store that is not the recorded one is an empty newcomer under an old name: while the old
-    /// one is in the set, or before anything was built up on the new one, it counts as no store.
+    /// The facts that count, which the engine decides by the identity of the store.
     fn counted(&mut self, ack: HelloAck) -> Option<ReplicaFacts> {
         let facts = ack.facts;
         self.store = Some(facts.store);
         let record = self.primary.record();
         let replica = &self.token.replica;
-        let recorded = record.members.get(replica).map(|member| member.store);
-        let newcomer = recorded != Some(facts.store);
-        let counts = !newcomer || (!record.isr.contains(replica) && facts.base.durable > Lsn::ZERO);
-        counts.then_some(facts)
+        let standing = StoreStanding::of(
+            &facts,
+            record.members.get(replica).map(|member| member.store),
+            record.isr.contains(replica),
+        );
+        if standing != StoreStanding::Recorded {
+            tracing::warn!(%replica, store = %facts.store.0, ?standing,
+                "the store that answers is not the recorded one");
+        }
+        standing.counts().then_some(facts)
     }
 
     async fn catch_up(
@@ -376,6 +384,7 @@ impl Session<'_> {
             }
             Err(error) => {
                 tracing::info!(replica = %self.token.replica, %error, "history cannot be pinned");
+                self.beyond_its_bytes(&error)?;
                 let slot = request.id.slot;
                 self.step(Fact::Interrupted(Interruption::PinFailed { slot }))?;
                 Err(SessionError::Superseded)
@@ -383,9 +392,28 @@ impl Session<'_> {
         }
     }
 
-    /// Bytes of log that one session may hold back.
+    /// A pin that would hold back more than it may is over the budget, and another attempt would be
+    /// as well: the session ends by that, not by a fault which is tried again for ever (T4).
+    fn beyond_its_bytes(&self, error: &PinError) -> Result<(), SessionError> {
+        match error {
+            PinError::TooLarge { held, .. } => {
+                let allowed = self.primary.services.limits.sessions.pinned_bytes;
+                // Half of a small log may be the tighter bound of the two.
+                self.within_budget(allowed.saturating_add(1).max(*held))
+            }
+            PinError::BeyondHead { .. }
+            | PinError::Recycled { .. }
+            | PinError::Revoked { .. }
+            | PinError::Closed => Ok(()),
+        }
+    }
+
+    /// Bytes of log that one session may hold back: what is configured, and half of the log at most,
+    /// as the other half is what writers have.
     pub(super) fn pin_bytes(&self) -> u64 {
-        self.primary.store().volume().log_bytes() / 4 * 3
+        let log_bytes = self.primary.store().volume().log_bytes();
+        let sessions = self.primary.services.limits.sessions;
+        sessions.pinned_bytes.min(log_bytes / 2)
     }
 
     pub(super) fn shipper(
@@ -423,7 +451,11 @@ impl Session<'_> {
     ) -> Result<Never, SessionError> {
         let primary = Arc::clone(self.primary);
         let clock = primary.services.clock;
-        let mut stage = Stage { command, held };
+        let mut stage = Stage {
+            command,
+            held,
+            spans: ReplaySpans::default(),
+        };
         stage.want(&mut shipper);
         primary
             .ledger()
@@ -445,7 +477,7 @@ impl Session<'_> {
                 look_at = now + LOOK_EVERY;
             }
             shipper.check(now)?;
-            let head = primary.store.positions().head;
+            let head = stage.may_send_to(primary.store.positions().head, &shipper);
             let committed = primary.progress().committed;
             match shipper.next(now, head, committed) {
                 Next::Send(message) => link.send(message).await?,
@@ -453,6 +485,7 @@ impl Session<'_> {
                     let volume = primary.store.volume();
                     let entries = block_in_place(|| volume.entries(after, max_bytes))?;
                     if let Some(message) = shipper.batch(now, entries, committed)? {
+                        stage.sent(&message, &mut shipper);
                         link.send(message).await?;
                     }
                 }
@@ -502,6 +535,7 @@ impl Session<'_> {
             Evidence::Durable { lsn } => {
                 self.acknowledge(shipper);
                 stage.let_go(lsn);
+                stage.spans.proven(lsn);
                 let head = self.primary.store.positions().head;
                 let fact = match stage.command {
                     Command::CatchUp(_) => Fact::CatchUp(CatchUpEvidence::Durable { lsn }),
@@ -528,7 +562,7 @@ impl Session<'_> {
         let (received, durable) = (shipper.received(), shipper.durable());
         let (replica, session) = (&self.token.replica, self.token.session);
         self.primary
-            .update(|ledger| ledger.acknowledged(replica, session, received, durable));
+            .acknowledged(replica, session, received, durable);
     }
 
     /// What is looked at from time to time, whatever happens on the stream.
@@ -543,16 +577,16 @@ impl Session<'_> {
         if stage.command == Command::KeepUp {
             self.join_if_due();
         } else {
-            self.within_budget()?;
+            let held = stage.held.as_ref();
+            self.within_budget(held.map_or(0, |held| held.retention.held_bytes()))?;
         }
         Ok(())
     }
 
-    /// Ends the session when it costs more than its budget.
-    pub(super) fn within_budget(&self) -> Result<(), SessionError> {
-        // The store bounds what a pin keeps back and revokes it; it does not say how much that is,
-        // so the byte budget of the engine is not fed here.
-        let tick = Interruption::Tick { pinned_bytes: 0 };
+    /// Ends the session when it costs more than its budget; so many bytes of log are held back for
+    /// it.
+    pub(super) fn within_budget(&self, pinned_bytes: u64) -> Result<(), SessionError> {
+        let tick = Interruption::Tick { pinned_bytes };
         self.step(Fact::Interrupted(tick)).map(|_| ())
     }
 
@@ -593,9 +627,40 @@ pub(super) struct HeldBack {
 struct Stage {
     command: Command,
     held: Option<HeldBack>,
+    spans: ReplaySpans,
 }
 
 impl Stage {
+    const fn is_replaying(&self) -> bool {
+        matches!(
+            self.command,
+            Command::CatchUp(CatchUpCommand::Replay { .. })
+                | Command::Rebuild(RebuildCommand::Replay { .. })
+        )
+    }
+
+    /// How far the log may be sent now: during a replay, no further than a few unproven spans.
+    fn may_send_to(&self, head: Lsn, shipper: &Shipper) -> Lsn {
+        if self.is_replaying() && !self.spans.may_send() {
+            head.min(shipper.cursor().lsn)
+        } else {
+            head
+        }
+    }
+
+    /// Takes note of a batch of a replay, and asks for the barrier that proves it.
+    fn sent(&mut self, message: &Message, shipper: &mut Shipper) {
+        if let Message::Append(Append { entries, .. }) = message
+            && let Some(last) = entries.last()
+            && self.is_replaying()
+        {
+            let bytes = entries.iter().map(|entry| entry.payload.len() as u64);
+            if let Some(barrier) = self.spans.sent(last.lsn, bytes.sum()) {
+                shipper.want_barrier(barrier);
+            }
+        }
+    }
+
     /// Asks for the barrier that the command needs.
     fn want(&self, shipper: &mut Shipper) {
         match self.command {

@@ -7,8 +7,8 @@ use holdfast_wire::{BaseInstalled, Manifest, RebuildBegin, RebuildSource as Base
 use tokio::task::block_in_place;
 
 use super::pace::Pace;
-use super::session::{HeldBack, Link, Never, Session, SessionError};
-use crate::rebuild::{RebuildSource, SourceEvidence, SourceStep};
+use super::session::{HeldBack, LOOK_EVERY, Link, Never, Session, SessionError};
+use crate::rebuild::{RebuildSource, SourceBounds, SourceEvidence, SourceStep};
 
 /// How often the split is tried to be taken between two checkpoints.
 const SPLIT_TRIES: usize = 100;
@@ -84,9 +84,13 @@ impl Session<'_> {
         pace: &Pace,
     ) -> Result<(BaseInstalled, RetentionPin), SessionError> {
         let clock = self.primary.services.clock;
-        let stall = self.primary.services.limits.stall_timeout;
+        let limits = self.primary.services.limits;
+        let bounds = SourceBounds {
+            answer: limits.stall_timeout,
+            work: limits.sessions.stall,
+        };
         let frame = (self.token.volume, self.token.epoch, self.token.session);
-        let mut source = RebuildSource::new(frame, begin, stall, clock.now());
+        let mut source = RebuildSource::new(frame, begin, bounds, clock.now());
         let mut base = Some(base);
         let mut retention = None;
         loop {
@@ -95,7 +99,7 @@ impl Session<'_> {
                 SourceStep::Read { index } => {
                     if let Some(base) = &base {
                         let (bytes, digest) = block_in_place(|| base.read(index))?;
-                        let message = source.chunk(index, bytes, digest.0)?;
+                        let message = source.chunk(clock.now(), index, bytes, digest.0)?;
                         link.send(message).await?;
                     }
                 }
@@ -107,29 +111,39 @@ impl Session<'_> {
                     };
                     let (manifest, pin) = block_in_place(|| base.finish())?;
                     retention = Some(pin);
-                    let message = source.manifest(Manifest {
+                    let manifest = Manifest {
                         base_lsn: manifest.base_lsn,
                         extent_bound: manifest.extent_bound,
                         blocks: manifest.blocks,
                         sha256: manifest.digest.0,
                         lineage: manifest.lineage,
-                    });
+                    };
+                    let message = source.manifest(clock.now(), manifest);
                     link.send(message).await?;
                 }
                 SourceStep::Wait => {
                     link.flush().await?;
-                    let frame = link.receive().await?;
-                    let evidence = source.receive(clock.now(), &frame)?;
-                    if let SourceEvidence::Installed { chunks } = evidence {
-                        pace.installed(chunks);
-                    }
-                    let switched = self.note(evidence, source.chunks_total())?;
-                    if let (Some(installed), Some(pin)) = (switched, retention.take()) {
-                        return Ok((installed, pin));
+                    let look_at = clock.instant(clock.now() + LOOK_EVERY);
+                    let frame = tokio::select! {
+                        frame = link.reader.next() => Some(frame?),
+                        () = tokio::time::sleep_until(look_at) => None,
+                    };
+                    if let Some(frame) = frame {
+                        let evidence = source.receive(clock.now(), &frame)?;
+                        if let SourceEvidence::Installed { chunks } = evidence {
+                            pace.installed(chunks);
+                        }
+                        let switched = self.note(evidence, source.chunks_total())?;
+                        if let (Some(installed), Some(pin)) = (switched, retention.take()) {
+                            return Ok((installed, pin));
+                        }
                     }
                 }
             }
-            self.within_budget()?;
+            source.check(clock.now())?;
+            let before = base.as_ref().map(BaseSource::held_bytes);
+            let after = retention.as_ref().map(RetentionPin::held_bytes);
+            self.within_budget(before.or(after).unwrap_or(0))?;
         }
     }
 
