@@ -13,6 +13,7 @@
 
 mod clock;
 mod control;
+mod event_detail;
 mod export;
 mod framed;
 mod local_store;
@@ -26,6 +27,7 @@ pub use control::{
     ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
     VolumePlan,
 };
+pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use node::{Node, StartError};

@@ -307,3 +307,79 @@ async fn f94_after_a_forced_promotion_the_others_come_back_as_members_and_voters
     assert_eq!(primary.record().voters.len(), 3);
     cluster.all_copies_equal(&reference).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a5_a_catch_up_that_progresses_may_take_longer_than_its_stall_budget() {
+    const STALL: Duration = Duration::from_millis(1500);
+    const BYTES_PER_SECOND: u64 = 3 << 20;
+    let cluster = Cluster::start_with(&["a", "b", "c"], DurabilityMode::SyncQuorum, 1, |limits| {
+        limits.log_size = Some(64 << 20);
+        limits.sessions.stall = STALL;
+    })
+    .await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    let own = primary.record().primary.unwrap();
+    let slow = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n != own.as_str())
+        .unwrap();
+    cluster.until_in_sync(slow).await;
+    cluster.link(slow).cut();
+    // 12 MiB: four seconds on the slow link.
+    for n in 0..48 {
+        reference.write(&primary, n % 8 * 64, 64, n as u8).await;
+    }
+    primary.flush().await.unwrap();
+    cluster.link(slow).slow_down(BYTES_PER_SECOND);
+    let began = std::time::Instant::now();
+    cluster.link(slow).mend();
+    cluster.until_in_sync(slow).await;
+    assert!(began.elapsed() > 2 * STALL, "{:?}", began.elapsed());
+    let events = cluster.events(own.as_str()).await;
+    let escalated = events
+        .iter()
+        .find(|(_, _, cause)| cause.as_deref() == Some("budget_stall"));
+    assert_eq!(escalated, None);
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f85_a_rolled_back_authority_is_refused_and_raises_an_alarm() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let first = cluster.serving().await.record();
+    let alarm = |cluster: &Cluster, name: &str| {
+        let status = cluster.node(name).status();
+        let volume = status.volumes.into_iter().next();
+        volume.and_then(|volume| volume.alarm)
+    };
+    let saved = cluster.keeper_directory().with_extension("saved");
+    let records = cluster.keeper_directory().join("authority");
+    cluster.crash_keeper().await;
+    let record = std::fs::read_dir(records).unwrap().next().unwrap().unwrap();
+    std::fs::copy(record.path(), &saved).unwrap();
+    cluster.restart_keeper().await;
+    let second = cluster.promote().await;
+    assert!(second.epoch > first.epoch);
+    cluster.serving().await;
+    assert_eq!(alarm(&cluster, "a"), None);
+    cluster.crash_keeper().await;
+    std::fs::copy(&saved, record.path()).unwrap();
+    cluster.restart_keeper().await;
+    for name in ["a", "b", "c"] {
+        cluster
+            .until("the alarm is raised", |cluster| {
+                alarm(cluster, name).is_some_and(|alarm| alarm.contains("rolled back"))
+            })
+            .await;
+        let events = cluster.events(name).await;
+        let raised = events.iter().filter(|(event, _, cause)| {
+            event == "authority_rolled_back" && cause.as_deref() == Some("record_older")
+        });
+        assert_eq!(raised.count(), 1, "once, and not at every reading");
+        let status = cluster.node(name).status();
+        let record = status.volumes[0].record.as_ref().unwrap();
+        assert_eq!(record.epoch, second.epoch, "nothing is taken from it");
+    }
+}

@@ -66,6 +66,9 @@ fn print_volume(volume: &VolumeStatus) {
         volume.checkpoint,
         if volume.trusted { "" } else { " (UNTRUSTED)" },
     );
+    if let Some(alarm) = &volume.alarm {
+        println!("    ALARM: {alarm}");
+    }
     if let Some(failure) = &volume.failure {
         println!("    FAILED: {failure}");
     }

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use super::facts::until;
 use super::failure::Failure;
 use super::narrator::Narrator;
-use crate::runtime::{ControlClient, ControlReply, ControlRequest, EventRow};
+use crate::runtime::{ControlClient, ControlReply, ControlRequest, EventDetail, EventRow};
 
 /// How often a node is asked for news.
 const ASK_EVERY: Duration = Duration::from_millis(50);
@@ -171,6 +171,7 @@ fn is_news(row: &EventRow) -> bool {
             | "base_installed"
             | "completed"
             | "session_ended"
+            | "authority_rolled_back"
     )
 }
 
@@ -205,9 +206,8 @@ fn sentence(told: &Told) -> String {
             out += &format!(", {fact} {number}");
         }
     }
-    if row.event == "membership_changed" {
-        let joined = row.detail.contains("member: true");
-        out += if joined {
+    if let EventDetail::MembershipChanged { member } = row.detail {
+        out += if member {
             ", now in the in-sync set"
         } else {
             ", out of the in-sync set"
@@ -216,32 +216,47 @@ fn sentence(told: &Told) -> String {
     out
 }
 
-/// What a classification says: the word after `verdict:`.
-fn verdict(detail: &str) -> Option<&str> {
-    let (_, rest) = detail.split_once("verdict: ")?;
-    let end = rest.find(|c: char| !c.is_alphanumeric())?;
-    Some(&rest[..end])
+/// What a classification says.
+fn verdict(detail: &EventDetail) -> Option<&str> {
+    match detail {
+        EventDetail::Classified(classified) => Some(&classified.verdict),
+        EventDetail::Assigned { .. }
+        | EventDetail::Fenced
+        | EventDetail::Stopped
+        | EventDetail::SenderCreated
+        | EventDetail::SenderRemoved
+        | EventDetail::EndpointChanged { .. }
+        | EventDetail::MembershipChanged { .. }
+        | EventDetail::RebuildRequired { .. }
+        | EventDetail::SessionAttached { .. }
+        | EventDetail::Connecting
+        | EventDetail::HelloSent
+        | EventDetail::RebuildBegan
+        | EventDetail::PinHeld { .. }
+        | EventDetail::Truncated { .. }
+        | EventDetail::SourceSelected { .. }
+        | EventDetail::TransferBegan { .. }
+        | EventDetail::BaseInstalled { .. }
+        | EventDetail::Completed { .. }
+        | EventDetail::SessionEnded { .. }
+        | EventDetail::AuthorityRolledBack { .. } => None,
+    }
 }
 
-/// The number after `name:`, be it bare or within one or two wrappers (`Some(Lsn(7))`).
-fn number(detail: &str, name: &str) -> Option<u64> {
-    let key = format!(" {name}: ");
-    let (_, rest) = detail.split_once(&key)?;
-    let digits = rest.trim_start_matches("Some(").trim_start_matches("Lsn(");
-    let end = digits
-        .find(|c: char| !c.is_ascii_digit())
-        .unwrap_or(digits.len());
-    digits[..end].parse().ok()
+/// A number among the facts, by its name.
+fn number(detail: &EventDetail, name: &str) -> Option<u64> {
+    let facts = serde_json::to_value(detail).ok()?;
+    facts.get(name)?.as_u64()
 }
 
 #[cfg(test)]
 mod tests {
-    use holdfast_types::{Epoch, ReplicaId, SessionId, VolumeId};
+    use holdfast_types::{Epoch, Lsn, ReplicaId, SessionId, VolumeId};
 
     use super::{Told, is_news, sentence};
-    use crate::runtime::EventRow;
+    use crate::runtime::{ClassifiedDetail, EventDetail, EventRow};
 
-    fn told(event: &str, cause: Option<&str>, detail: &str) -> Told {
+    fn told(event: &str, cause: Option<&str>, detail: EventDetail) -> Told {
         Told {
             by: ReplicaId::new("r1").unwrap(),
             row: EventRow {
@@ -252,20 +267,30 @@ mod tests {
                 session: Some(SessionId(5)),
                 event: event.into(),
                 cause: cause.map(str::to_owned),
-                detail: detail.into(),
+                detail,
             },
         }
     }
 
     #[test]
     fn an_event_is_told_with_its_numbers_and_its_cause() {
-        let cut = told("truncated", None, "Truncated { to: Lsn(17) }");
+        let cut = told("truncated", None, EventDetail::Truncated { to: Lsn(17) });
         assert_eq!(
             sentence(&cut),
             "r1 (epoch 2) -> r2 session 5: truncated, to 17"
         );
         assert_eq!(cut.number("to"), Some(17));
-        let ended = told("session_ended", Some("stalled"), "SessionEnded { .. }");
+        let ended = told(
+            "session_ended",
+            Some("stalled"),
+            EventDetail::SessionEnded {
+                kind: "catch_up".into(),
+                phase: "catch_up".into(),
+                class: "fault".into(),
+                cause: "stalled".into(),
+                state: "degraded".into(),
+            },
+        );
         assert_eq!(
             sentence(&ended),
             "r1 (epoch 2) -> r2 session 5: session_ended (stalled)"
@@ -273,20 +298,37 @@ mod tests {
         let classified = told(
             "classified",
             None,
-            "Classified { proof: RecoverabilityProof { verdict: CatchUp(Gap { from: Lsn(3), \
-             target: Lsn(9), truncate_to: Some(Lsn(3)) }) } }",
+            EventDetail::Classified(Box::new(ClassifiedDetail {
+                verdict: "catch_up".into(),
+                reason: None,
+                from: Some(Lsn(3)),
+                target: Some(Lsn(9)),
+                truncate_to: Some(Lsn(3)),
+                common: Some(Lsn(3)),
+                acknowledged: None,
+                replica: None,
+                head: Lsn(9),
+                retained_from: Some(Lsn(0)),
+            })),
         );
         assert_eq!(
             sentence(&classified),
-            "r1 (epoch 2) -> r2 session 5: classified CatchUp, from 3, target 9, truncate_to 3"
+            "r1 (epoch 2) -> r2 session 5: classified catch_up, from 3, target 9, truncate_to 3"
         );
     }
 
     #[test]
     fn the_steps_of_a_handshake_are_no_news() {
-        assert!(!is_news(&told("hello_sent", None, "HelloSent").row));
+        assert!(!is_news(
+            &told("hello_sent", None, EventDetail::HelloSent).row
+        ));
         assert!(is_news(
-            &told("completed", None, "Completed { achieved: Lsn(1) }").row
+            &told(
+                "completed",
+                None,
+                EventDetail::Completed { achieved: Lsn(1) }
+            )
+            .row
         ));
     }
 }

@@ -6,6 +6,8 @@ use holdfast_types::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::event_detail::EventDetail;
+
 /// Everything about one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeStatus {
@@ -56,6 +58,9 @@ pub struct VolumeStatus {
     pub trusted: bool,
     /// The failure that stopped the store, if one did.
     pub failure: Option<String>,
+    /// What somebody has to look at: the authority's record went back behind what is known here.
+    #[serde(default)]
+    pub alarm: Option<String>,
     /// What the authority's record says, as it was last read.
     pub record: Option<RecordStatus>,
     /// The lease, in milliseconds from now; only at the primary.
@@ -125,8 +130,8 @@ pub struct EventRow {
     pub event: String,
     /// Why.
     pub cause: Option<String>,
-    /// The facts of it, for people.
-    pub detail: String,
+    /// The facts of it.
+    pub detail: EventDetail,
 }
 
 impl From<&LoggedEvent> for EventRow {
@@ -140,7 +145,7 @@ impl From<&LoggedEvent> for EventRow {
             session: event.session,
             event: event.what.name().into(),
             cause: event.what.cause().map(str::to_owned),
-            detail: format!("{:?}", event.what),
+            detail: event.what.into(),
         }
     }
 }

@@ -125,6 +125,10 @@ impl NodeShared {
                 .filter(|bound| *bound != holdfast_types::Lsn::MAX),
             trusted: positions.is_trusted(),
             failure: store.poisoned().map(|poisoned| poisoned.to_string()),
+            alarm: self
+                .recovery
+                .rollback(volume)
+                .map(|found| found.to_string()),
             record: record.map(RecordStatus::of),
             lease_remaining_ms: slot.primary.as_ref().map(|primary| {
                 u64::try_from(primary.lease_remaining().as_millis()).unwrap_or(u64::MAX)
