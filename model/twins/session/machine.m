@@ -638,54 +638,44 @@ ruleset length: lsn do
   end;
 end;
 
--- A log whose epochs never fall; a log shorter than four has 1 in the places that it lacks.
-procedure compose(length: lsn; a: epoch_number; b: epoch_number; c: epoch_number; d: epoch_number;
-                  var log: log_of);
+-- A log whose epochs are 1 to 3 and never fall is told by how many entries it has of each.
+procedure compose(ones: lsn; twos: lsn; threes: lsn; var log: log_of);
 begin
   undefine log;
   log.length := 0;
-  if length > 0 then push(log, a); end;
-  if length > 1 then push(log, b); end;
-  if length > 2 then push(log, c); end;
-  if length > 3 then push(log, d); end;
+  for p: entry_at do
+    if p <= ones then push(log, 1);
+    elsif p <= ones + twos then push(log, 2);
+    elsif p <= ones + twos + threes then push(log, 3);
+    end;
+  end;
 end;
 
-function is_log(length: lsn; a: epoch_number; b: epoch_number; c: epoch_number; d: epoch_number):
-  boolean;
+function is_any_disk(ones: lsn; twos: lsn; threes: lsn; extent: 0..LOG + 2): boolean;
 var log: log_of;
 begin
-  if (length < 1 & a != 1) | (length < 2 & b != 1) | (length < 3 & c != 1) | (length < 4 & d != 1)
-  then return false; end;
-  compose(length, a, b, c, d, log);
-  for p: entry_at do
-    if p > 1 & p <= length & log.epoch[p] < log.epoch[p - 1] then return false; end;
+  if !can_shake_hands() | session.kind = rebuild | ones + twos + threes > LOG then return false; end;
+  -- Extents after the unbounded one: the first epoch forgotten.
+  if extent = LOG + 2 & (ones > 0 ? 1 : 0) + (twos > 0 ? 1 : 0) + (threes > 0 ? 1 : 0) < 2 then
+    return false;
   end;
+  if extent <= LOG & extent > ones + twos + threes then return false; end;
+  compose(ones, twos, threes, log);
   return is_possible(log);
 end;
 
-ruleset length: 0..(ALL_DISKS ? LOG : 0);
-        a: 1..(ALL_DISKS ? EPOCHS : 1); b: 1..(ALL_DISKS ? EPOCHS : 1);
-        c: 1..(ALL_DISKS ? EPOCHS : 1); d: 1..(ALL_DISKS ? EPOCHS : 1) do
-  ruleset extent: bound do
-    rule "handshake, any disk"
-      ALL_DISKS & can_shake_hands() & session.kind != rebuild
-      & (extent <= length | extent = UNBOUNDED) & is_log(length, a, b, c, d)
-    ==>
-    var log: log_of;
-    begin
-      compose(length, a, b, c, d, log);
-      shake_hands_with(log, 0, extent);
-    end;
-  end;
-
-  rule "handshake, any disk whose first epoch is forgotten"
-    ALL_DISKS & can_shake_hands() & session.kind != rebuild & is_log(length, a, b, c, d)
-    & ((length = 2 & b != a) | (length = 3 & c != a) | (length = 4 & d != a))
+ruleset ones: 0..(ALL_DISKS ? LOG : 0); twos: 0..(ALL_DISKS ? LOG : 0);
+        threes: 0..(ALL_DISKS ? LOG : 0); extent: 0..(ALL_DISKS ? LOG + 2 : 0) do
+  rule "handshake, any disk"
+    ALL_DISKS & is_any_disk(ones, twos, threes, extent)
   ==>
   var log: log_of;
   begin
-    compose(length, a, b, c, d, log);
-    shake_hands_with(log, 1, 0);
+    compose(ones, twos, threes, log);
+    if extent <= LOG then shake_hands_with(log, 0, extent);
+    elsif extent = LOG + 1 then shake_hands_with(log, 0, UNBOUNDED);
+    else shake_hands_with(log, 1, 0);
+    end;
   end;
 end;
 
