@@ -12,7 +12,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use holdfast_types::{Revision, VolumeId, VolumeRecord};
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use super::check;
 use super::durable_file::{replace_file, sync_directory};
 use super::lease::{Lease, LeaseClaim};
 use super::{Answer, Authority, AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded};
+use crate::runtime::Clock;
 
 /// The version of the file format.
 const FORMAT: u32 = 1;
@@ -385,10 +386,10 @@ fn read_volume_file(path: &Path) -> Result<VolumeFile, OpenError> {
     Ok(file)
 }
 
-/// An [`EmbeddedCore`] with the machine's monotonic clock.
+/// An [`EmbeddedCore`] with the machine's clock, sleep included.
 pub struct EmbeddedAuthority {
     core: Mutex<EmbeddedCore>,
-    opened: Instant,
+    clock: Clock,
 }
 
 impl EmbeddedAuthority {
@@ -398,7 +399,7 @@ impl EmbeddedAuthority {
     /// [`OpenError`].
     pub fn open(directory: &Path, term: Duration) -> Result<Self, OpenError> {
         Ok(Self {
-            opened: Instant::now(),
+            clock: Clock::start(),
             core: Mutex::new(EmbeddedCore::open(directory, term)?),
         })
     }
@@ -409,7 +410,7 @@ impl EmbeddedAuthority {
     }
 
     fn now(&self) -> Duration {
-        self.opened.elapsed()
+        self.clock.now()
     }
 }
 
