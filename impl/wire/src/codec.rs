@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use holdfast_types::{Epoch, SessionId, VolumeId};
 
 use crate::error::{EncodeError, WireError};
+use crate::frame_type::FrameType;
 use crate::header::{HEADER_LEN, Header};
 use crate::message::Message;
 use crate::payload;
@@ -68,6 +69,9 @@ fn encode_at(frame: &Frame, out: &mut BytesMut, start: usize) -> Result<(), Enco
 pub struct FrameDecoder {
     buffer: BytesMut,
     header: Option<Header>,
+    /// The only type that may come next, where that is known: before a peer has said who it is, it
+    /// makes this side hold no more than that type's cap.
+    awaited_first: Option<FrameType>,
     failed: Option<WireError>,
 }
 
@@ -78,9 +82,25 @@ impl FrameDecoder {
         Self::default()
     }
 
+    /// A decoder at the beginning of a stream that only a frame of this type may begin; any other is
+    /// refused by its header alone.
+    #[must_use]
+    pub fn beginning_with(frame_type: FrameType) -> Self {
+        Self {
+            awaited_first: Some(frame_type),
+            ..Self::default()
+        }
+    }
+
     /// Adds bytes that were received.
     pub fn extend(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Whether a part of a frame has come whose rest has not.
+    #[must_use]
+    pub fn is_inside_a_frame(&self) -> bool {
+        self.header.is_some() || !self.buffer.is_empty()
     }
 
     /// The buffer that a reader may fill directly, with room for what is awaited: the rest of the
@@ -120,6 +140,15 @@ impl FrameDecoder {
                     return Ok(None);
                 };
                 let header = Header::decode(bytes)?;
+                match self.awaited_first.take() {
+                    Some(expected) if expected != header.frame_type => {
+                        return Err(WireError::NotFirst {
+                            found: header.frame_type,
+                            expected,
+                        });
+                    }
+                    Some(_) | None => {}
+                }
                 self.buffer.advance(HEADER_LEN);
                 self.header = Some(header);
                 header

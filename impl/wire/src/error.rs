@@ -38,6 +38,14 @@ pub enum WireError {
         /// The number found.
         found: u16,
     },
+    /// A frame of another type than the only one that may begin the stream.
+    #[error("{found:?} where {expected:?} begins the stream")]
+    NotFirst {
+        /// The frame's type.
+        found: FrameType,
+        /// What begins the stream.
+        expected: FrameType,
+    },
     /// A payload above the cap of its type; nothing was allocated for it.
     #[error("{frame_type:?} payload of {length} bytes, at most {limit} are allowed")]
     TooLong {

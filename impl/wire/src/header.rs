@@ -36,10 +36,11 @@ pub const HEADER_LEN: usize = 52;
 /// | version | what it brought |
 /// | --- | --- |
 /// | 1 | the first: handshake, append, barrier, truncate, full-base rebuild, control |
-pub const PROTOCOL_VERSION: u16 = 1;
+/// | 2 | the primary's head in a hello, the log's size in its answer; refusals 23 and 24 |
+pub const PROTOCOL_VERSION: u16 = 2;
 
-/// The versions that this node understands.
-pub const SUPPORTED_VERSIONS: VersionRange = VersionRange { min: 1, max: 1 };
+/// The versions that this node understands. Version 1 never left its authors' machines.
+pub const SUPPORTED_VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -131,6 +131,9 @@ pub struct Hello {
     pub versions: VersionRange,
     /// The size of the volume, which the replica's store must have.
     pub blocks: BlockCount,
+    /// The last entry of the primary's log when it said hello. A replica whose log reaches it in
+    /// this session holds everything again that it ever acknowledged as received (W1).
+    pub head: LogPosition,
 }
 
 /// The answer to a hello.
@@ -140,6 +143,8 @@ pub struct HelloAck {
     pub version: u16,
     /// The size of the replica's store.
     pub blocks: BlockCount,
+    /// Bytes of its log ring: what may be logged and not yet committed is bounded by the smallest.
+    pub log_bytes: u64,
     /// What the replica's disk holds, log synced first.
     pub facts: ReplicaFacts,
 }

@@ -167,4 +167,59 @@ pub enum Refusal {
     /// The node is going down, or the volume is leaving it.
     #[error("this node is stopping")]
     Stopping,
+    /// A hello in an epoch above the promised one that the authority has not minted, as far as
+    /// this node can know: nothing is promised on a stranger's word.
+    #[error("epoch {offered} is not known to be minted: {}", minted_text(.minted))]
+    EpochUnconfirmed {
+        /// The epoch of the hello.
+        offered: Epoch,
+        /// The epoch of the authority's record; `None` when it did not answer.
+        minted: Option<Epoch>,
+    },
+    /// What came is no frame of this protocol.
+    #[error("what came is no frame: {detail}")]
+    Malformed {
+        /// What is wrong with it, cut to [`MAX_REFUSAL_TEXT`].
+        detail: String,
+    },
+}
+
+impl Refusal {
+    /// What kind of refusal it is, in one word for logs and counters.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Version { .. } => "version",
+            Self::UnknownVolume => "unknown_volume",
+            Self::Size { .. } => "size",
+            Self::StaleEpoch { .. } => "stale_epoch",
+            Self::StaleSession { .. } => "stale_session",
+            Self::NotTheSession { .. } => "not_the_session",
+            Self::OutOfTurn { .. } => "out_of_turn",
+            Self::Predecessor { .. } => "predecessor",
+            Self::NotContiguous { .. } => "not_contiguous",
+            Self::EntryEpoch { .. } => "entry_epoch",
+            Self::OutOfBounds { .. } => "out_of_bounds",
+            Self::TruncateTooLate => "truncate_too_late",
+            Self::TruncateBelowExtent { .. } => "truncate_below_extent",
+            Self::TruncateBeyondHead { .. } => "truncate_beyond_head",
+            Self::ChunkOrder { .. } => "chunk_order",
+            Self::ChunkDigest { .. } => "chunk_digest",
+            Self::ManifestMismatch { .. } => "manifest_mismatch",
+            Self::Untrusted => "untrusted",
+            Self::LogFull { .. } => "log_full",
+            Self::TooMany { .. } => "too_many",
+            Self::Store { .. } => "store_failed",
+            Self::Stopping => "stopping",
+            Self::EpochUnconfirmed { .. } => "epoch_unconfirmed",
+            Self::Malformed { .. } => "malformed",
+        }
+    }
+}
+
+fn minted_text(minted: &Option<Epoch>) -> String {
+    match minted {
+        Some(epoch) => format!("the record is at epoch {epoch}"),
+        None => "the authority does not answer".into(),
+    }
 }

@@ -60,8 +60,9 @@ fn golden_frames_have_the_bytes_that_formats_md_shows() {
         "barrier"
     );
     let ack = HelloAck {
-        version: 1,
+        version: 2,
         blocks: 256,
+        log_bytes: 1 << 20,
         facts: ReplicaFacts {
             store: StoreId(Uuid::from_bytes(*b"fedcba9876543210")),
             base: BaseState {
@@ -76,6 +77,19 @@ fn golden_frames_have_the_bytes_that_formats_md_shows() {
         hex(&encoded(&frame(Message::HelloAck(Box::new(ack))))),
         include_str!("golden/hello-ack.hex").trim(),
         "hello-ack"
+    );
+    let hello = Hello {
+        versions: VersionRange { min: 2, max: 2 },
+        blocks: 256,
+        head: LogPosition {
+            lsn: Lsn(12),
+            epoch: Epoch(7),
+        },
+    };
+    assert_eq!(
+        hex(&encoded(&frame(Message::Hello(hello)))),
+        include_str!("golden/hello.hex").trim(),
+        "hello"
     );
     let append = Append {
         previous: LogPosition {
@@ -140,6 +154,33 @@ fn f45_a_length_above_the_cap_of_its_type_is_refused_before_any_payload_arrives(
             })
         );
     }
+}
+
+#[test]
+fn f45_a_stream_that_begins_with_another_frame_is_refused_by_its_header_alone() {
+    let append = encoded(&frame(Message::Barrier { lsn: Lsn(1) }));
+    let mut decoder = FrameDecoder::beginning_with(FrameType::Hello);
+    decoder.extend(&append[..HEADER_LEN]);
+    assert_eq!(
+        decoder.next_frame(),
+        Err(WireError::NotFirst {
+            found: FrameType::Barrier,
+            expected: FrameType::Hello
+        })
+    );
+    let hello = frame(Message::Hello(Hello {
+        versions: VersionRange { min: 2, max: 2 },
+        blocks: 8,
+        head: LogPosition::START,
+    }));
+    let mut decoder = FrameDecoder::beginning_with(FrameType::Hello);
+    decoder.extend(&encoded(&hello));
+    decoder.extend(&append);
+    assert_eq!(decoder.next_frame(), Ok(Some(hello)));
+    assert!(
+        matches!(decoder.next_frame(), Ok(Some(_))),
+        "only the first is bound"
+    );
 }
 
 #[test]
@@ -310,20 +351,29 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
         any::<(u64, u64)>().prop_map(|(free, needed)| Refusal::LogFull { free, needed }),
         (text, any::<u64>()).prop_map(|(what, limit)| Refusal::TooMany { what, limit }),
         text.prop_map(|detail| Refusal::Store { detail }),
+        any::<(u64, Option<u64>)>().prop_map(|(a, b)| Refusal::EpochUnconfirmed {
+            offered: Epoch(a),
+            minted: b.map(Epoch)
+        }),
+        text.prop_map(|detail| Refusal::Malformed { detail }),
     ]
 }
 
 fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        any::<(u16, u16, u64)>().prop_map(|(min, max, blocks)| Message::Hello(Hello {
-            versions: VersionRange { min, max },
-            blocks
-        })),
+        (any::<(u16, u16, u64)>(), any_position()).prop_map(|((min, max, blocks), head)| {
+            Message::Hello(Hello {
+                versions: VersionRange { min, max },
+                blocks,
+                head,
+            })
+        }),
         (any::<(u64, u64, u64, u64, u16)>(), any_lineage()).prop_map(
             |((a, b, c, d, v), lineage)| {
                 Message::HelloAck(Box::new(HelloAck {
                     version: v,
                     blocks: d,
+                    log_bytes: a ^ d,
                     facts: ReplicaFacts {
                         store: StoreId(Uuid::from_u128(u128::from(a))),
                         base: BaseState {

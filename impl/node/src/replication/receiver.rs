@@ -7,8 +7,10 @@
 //! Promises: a frame has an effect only under the present volume, epoch and session (T7, F44, F49);
 //! an append only after its predecessor (M03, F30) and an entry's own epoch is history, checked
 //! against its neighbours and never against the session for equality (F47); a truncation once,
-//! before the first append (T9); positions move with the data (F35). Everything else is refused with
-//! what was expected, and the session is over (F38). Must never: skip an entry as a duplicate.
+//! before the first append (T9); positions move with the data (F35); the log counts as the primary's
+//! up to the head of its hello only on the evidence of this session (W1, M37). Everything else is
+//! refused with what was expected, and the session is over (F38). Must never: skip an entry as a
+//! duplicate.
 
 use holdfast_types::{
     BlockCount, BlockRange, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, VolumeId,
@@ -140,7 +142,12 @@ impl State {
 pub struct Receiver {
     volume: VolumeId,
     blocks: BlockCount,
+    log_bytes: u64,
     authority: Option<(Epoch, SessionId)>,
+    /// The primary's last entry when it said hello.
+    primary_head: LogPosition,
+    /// Whether this session has shown that the log here, as far as it goes, is the primary's.
+    follows_primary: bool,
     state: State,
     last: LogPosition,
     durable: Lsn,
@@ -148,13 +155,16 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// A connection to the store of a volume of so many blocks.
+    /// A connection to the store of a volume of so many blocks, with a log of so many bytes.
     #[must_use]
-    pub const fn new(volume: VolumeId, blocks: BlockCount) -> Self {
+    pub const fn new(volume: VolumeId, blocks: BlockCount, log_bytes: u64) -> Self {
         Self {
             volume,
             blocks,
+            log_bytes,
             authority: None,
+            primary_head: LogPosition::START,
+            follows_primary: false,
             state: State::Fresh,
             last: LogPosition::START,
             durable: Lsn::ZERO,
@@ -172,6 +182,24 @@ impl Receiver {
     #[must_use]
     pub const fn last(&self) -> LogPosition {
         self.last
+    }
+
+    /// Whether, in this session, the log here has reached the last entry that the primary had when it
+    /// said hello. Then it holds everything that this replica ever acknowledged to that primary or
+    /// to those before it, and did not lose to a promotion that was decided since (W1).
+    ///
+    /// Ask only when no [`StoreCall`] is under way. By number alone nothing is concluded: either an
+    /// append was accepted or a base installed in this session, or the last entries are the same by
+    /// position and epoch.
+    #[must_use]
+    pub fn has_reached_the_primary(&self) -> bool {
+        match self.state {
+            State::Streaming { .. } => {
+                let by_number = self.follows_primary && self.last.lsn >= self.primary_head.lsn;
+                by_number || self.last == self.primary_head
+            }
+            State::Fresh | State::Admitting { .. } | State::Rebuilding(_) => false,
+        }
     }
 
     /// What a frame asks of the store, or `None` when there is nothing to do for it.
@@ -254,13 +282,18 @@ impl Receiver {
         })
     }
 
-    fn hello(
-        &mut self,
+    /// Whether a hello would be admitted under the present authority of the store; changes nothing.
+    /// So nothing is promised, and nobody deposed, for a peer that is refused anyway.
+    ///
+    /// # Errors
+    /// The refusal to answer with.
+    pub fn check_hello(
+        &self,
         epoch: Epoch,
         session: SessionId,
-        hello: Hello,
+        hello: &Hello,
         present: Present,
-    ) -> Result<StoreCall, Refusal> {
+    ) -> Result<(), Refusal> {
         match &self.state {
             State::Fresh => {}
             State::Admitting { .. } | State::Streaming { .. } | State::Rebuilding(_) => {
@@ -282,16 +315,31 @@ impl Receiver {
                 stored: self.blocks,
             });
         }
-        match present.session {
-            Some(last) if epoch == present.epoch && session <= last => {
-                return Err(Refusal::StaleSession {
-                    offered: session,
-                    last,
-                });
-            }
-            Some(_) | None => {}
+        if epoch < present.epoch {
+            return Err(Refusal::StaleEpoch {
+                offered: epoch,
+                promised: present.epoch,
+            });
         }
+        match present.session {
+            Some(last) if epoch == present.epoch && session <= last => Err(Refusal::StaleSession {
+                offered: session,
+                last,
+            }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn hello(
+        &mut self,
+        epoch: Epoch,
+        session: SessionId,
+        hello: Hello,
+        present: Present,
+    ) -> Result<StoreCall, Refusal> {
+        self.check_hello(epoch, session, &hello, present)?;
         self.authority = Some((epoch, session));
+        self.primary_head = hello.head;
         self.state = State::Admitting { hello };
         Ok(StoreCall::Admit { epoch, session })
     }
@@ -394,7 +442,10 @@ impl Receiver {
                 self.durable = self.durable.min(last.lsn);
                 Ok(Some(Message::Truncated { to: last.lsn }))
             }
-            StoreOutcome::Appended => Ok(Some(Message::Received { lsn: self.last.lsn })),
+            StoreOutcome::Appended => {
+                self.follows_primary = true;
+                Ok(Some(Message::Received { lsn: self.last.lsn }))
+            }
             StoreOutcome::Noted => Ok(Some(Message::Received { lsn: self.last.lsn })),
             StoreOutcome::InstallBegun => {
                 self.last = LogPosition::START;
@@ -410,6 +461,7 @@ impl Receiver {
             StoreOutcome::Installed { installed, last } => {
                 self.last = last;
                 self.durable = last.lsn;
+                self.follows_primary = true;
                 self.state = State::Streaming {
                     may_truncate: false,
                 };
@@ -431,6 +483,7 @@ impl Receiver {
         Ok(Message::HelloAck(Box::new(HelloAck {
             version,
             blocks: self.blocks,
+            log_bytes: self.log_bytes,
             facts,
         })))
     }

@@ -1,9 +1,15 @@
-//! Frames over a byte stream.
+//! Frames over a byte stream, and the connections that carry them between nodes.
+//!
+//! Promises: dropping a future of a reader or a writer loses nothing and repeats nothing, so that
+//! whoever stops waiting may still say a last word; the memory of a connection is bounded by the cap
+//! of one frame and the two buffers (F45).
 
 use std::io;
+use std::time::Duration;
 
-use bytes::BytesMut;
-use holdfast_wire::{EncodeError, Frame, FrameDecoder, WireError, encode};
+use bytes::{Buf, BytesMut};
+use holdfast_wire::{EncodeError, Frame, FrameDecoder, FrameType, WireError, encode};
+use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -11,6 +17,15 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 /// Bytes collected before they are written unasked.
 const WRITE_BUFFER: usize = 256 * 1024;
+
+/// How long a connection may be quiet before the system asks whether the other side is still there,
+/// how often it asks, and how many answers may be missing.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(5);
+const KEEPALIVE_MISSED: u32 = 3;
+
+/// How long bytes that were sent may stay without acknowledgement.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(25);
 
 /// Why a stream of frames ended.
 #[derive(Debug, Error)]
@@ -47,11 +62,18 @@ pub struct FrameWriter<W> {
     buffer: BytesMut,
 }
 
-/// Splits a connection; small frames go out at once (no Nagle).
+/// Splits a connection. Small frames go out at once (no Nagle), and the system notices by itself
+/// that the host at the other end is gone.
 pub(crate) fn frames(
     stream: TcpStream,
 ) -> io::Result<(FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>)> {
     stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(&stream, true)?;
+    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_MISSED)?;
+    let unacknowledged = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_tcp_user_timeout(&stream, unacknowledged)?;
     let (reader, writer) = stream.into_split();
     Ok((FrameReader::new(reader), FrameWriter::new(writer)))
 }
@@ -63,6 +85,21 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             stream,
             decoder: FrameDecoder::new(),
         }
+    }
+
+    /// The same reader, at the beginning of a stream that only a frame of this type may begin.
+    #[must_use]
+    pub fn beginning_with(self, frame_type: FrameType) -> Self {
+        Self {
+            decoder: FrameDecoder::beginning_with(frame_type),
+            ..self
+        }
+    }
+
+    /// Whether a part of a frame has come whose rest has not.
+    #[must_use]
+    pub fn is_inside_a_frame(&self) -> bool {
+        self.decoder.is_inside_a_frame()
     }
 
     /// A frame that is here already, without waiting.
@@ -99,7 +136,14 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         }
     }
 
-    /// Adds a frame; writes when the buffer is full.
+    /// The stream; what was added and not written is lost.
+    #[must_use]
+    pub fn into_inner(self) -> W {
+        self.stream
+    }
+
+    /// Adds a frame; writes when the buffer is full. The frame is added when the future is first
+    /// polled, whether or not it ends.
     ///
     /// # Errors
     /// [`StreamError`].
@@ -111,14 +155,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
         Ok(())
     }
 
-    /// Writes what was added.
+    /// Writes what was added. Dropping the future loses nothing and repeats nothing.
     ///
     /// # Errors
     /// [`StreamError`].
     pub async fn flush(&mut self) -> Result<(), StreamError> {
-        if !self.buffer.is_empty() {
-            self.stream.write_all(&self.buffer).await?;
-            self.buffer.clear();
+        while !self.buffer.is_empty() {
+            match self.stream.write(&self.buffer).await? {
+                0 => return Err(StreamError::Io(io::ErrorKind::WriteZero.into())),
+                written => self.buffer.advance(written),
+            }
         }
         Ok(())
     }

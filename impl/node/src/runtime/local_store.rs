@@ -3,6 +3,10 @@
 //! Reads, syncs and positions are for everyone. What a primary of some epoch does to the store as a
 //! replica, and what changes its promise, goes through [`LocalStore::exclusive`], one at a time: so
 //! the authority that was checked is still the present one when the effect takes place (T7).
+//!
+//! It also keeps whether this *process* still holds everything that the replica ever acknowledged as
+//! received (`docs/decisions/042-*`): a store that was opened, and not made, in this life of the
+//! process begins without (W1, M37).
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,9 +14,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_blockvol::{
-    FlushBound, OpenError, Positions, Promise, PromiseError, Subscription, Volume, VolumeOptions,
+    FlushBound, OpenError, Positions, Promise, PromiseError, Role, Subscription, Volume,
+    VolumeOptions,
 };
-use holdfast_types::{DurabilityMode, Epoch, Lsn, ReplicaFacts};
+use holdfast_types::{DurabilityMode, Epoch, ReplicaFacts, SessionId};
 use holdfast_wire::{LogPosition, Refusal};
 use tokio::sync::watch;
 
@@ -23,16 +28,32 @@ pub(crate) struct LocalStore {
     volume: Volume,
     moved: watch::Sender<u64>,
     exclusive: Mutex<()>,
-    /// Whether a primary's hello was admitted since it was opened. That primary may not have sent
-    /// again yet what a crash took: a known gap (README, *Limits*).
-    admitted: AtomicBool,
-    began_empty: bool,
+    /// The authority under which the store stands, for those who wait for its end.
+    present: watch::Sender<Present>,
+    /// Whether everything that this replica ever acknowledged as received is here.
+    whole: AtomicBool,
     _subscription: Subscription,
+}
+
+/// How a store came to be in this life of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Made by it: nothing was ever acknowledged from here.
+    Formatted,
+    /// Found on the disk: what an earlier life had received, and not synced, may be gone.
+    Found,
 }
 
 impl LocalStore {
     /// Opens a store; one with a damaged log is opened as untrusted, to be rebuilt.
-    pub(crate) fn open(directory: &Path, options: VolumeOptions) -> Result<Self, OpenError> {
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed then.
+    pub(crate) fn open(
+        directory: &Path,
+        options: VolumeOptions,
+        origin: Origin,
+    ) -> Result<Self, OpenError> {
         let volume = match Volume::open(directory, options.clone()) {
             Ok(volume) => volume,
             Err(OpenError::Damaged(damage)) => {
@@ -55,11 +76,11 @@ impl LocalStore {
             notify.send_modify(|generation| *generation = generation.wrapping_add(1));
         });
         Ok(Self {
-            began_empty: volume.positions().head == Lsn::ZERO,
+            present: watch::Sender::new(present_of(volume.promise())),
             volume,
             moved,
             exclusive: Mutex::new(()),
-            admitted: AtomicBool::new(false),
+            whole: AtomicBool::new(origin == Origin::Formatted),
             _subscription: subscription,
         })
     }
@@ -83,11 +104,31 @@ impl LocalStore {
     }
 
     pub(crate) fn present(&self) -> Present {
-        let promise = self.volume.promise();
-        Present {
-            epoch: promise.epoch,
-            session: promise.session,
-        }
+        present_of(self.volume.promise())
+    }
+
+    /// Tells those who wait for it that the authority has changed; after every change of it.
+    fn note_present(&self) {
+        let present = self.present();
+        self.present.send_if_modified(|noted| {
+            // Two changes may come here in another order than they were made in.
+            let newer = (present.epoch, present.session) > (noted.epoch, noted.session);
+            if newer {
+                *noted = present;
+            }
+            newer
+        });
+    }
+
+    /// Resolves, with the authority of then, when the store no longer stands under this epoch and
+    /// session: what they sent has no effect any more (T7).
+    pub(crate) async fn superseded(&self, epoch: Epoch, session: SessionId) -> Present {
+        let mut present = self.present.subscribe();
+        let own = (epoch, Some(session));
+        let over = |present: &Present| (present.epoch, present.session) > own;
+        // The sender lives as long as `self`, so this ends when the wait was fulfilled.
+        let _ = present.wait_for(over).await.map(|present| *present);
+        self.present()
     }
 
     /// Alone with what a replica's authority guards.
@@ -98,22 +139,57 @@ impl LocalStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A primary of the present epoch has taken this store on.
-    pub(crate) fn note_admitted(&self) {
-        self.admitted.store(true, Ordering::Relaxed);
+    /// Makes an epoch and a session of it durable, takes the replica's role, and reports the facts
+    /// as they are on the disk. Called alone, under [`LocalStore::exclusive`].
+    ///
+    /// # Errors
+    /// A refusal when epoch or session is not newer, or the disk fails.
+    pub(crate) fn admit(&self, epoch: Epoch, session: SessionId) -> Result<ReplicaFacts, Refusal> {
+        let promise = self.volume.promise();
+        if promise.epoch == epoch && promise.role == Role::Primary {
+            // Nobody else's log goes into that of the epoch's own primary.
+            return Err(Refusal::OutOfTurn {
+                found: "a hello".into(),
+                expected: format!("nobody: this node is the primary of epoch {epoch}"),
+            });
+        }
+        let admitted = self.volume.admit_session(epoch, session);
+        self.note_present();
+        admitted.map_err(promise_refused)?;
+        self.volume
+            .set_role(epoch, Role::Replica)
+            .map_err(promise_refused)?;
+        self.volume.facts().map_err(store_failed)
     }
 
-    /// Whether what was received before a restart, and was not yet durable, may be missing here.
-    pub(crate) fn may_have_lost_received(&self) -> bool {
-        !self.began_empty && !self.admitted.load(Ordering::Relaxed)
+    /// Everything that this replica ever acknowledged as received is here: its log has reached its
+    /// primary's in a session, or it is itself the log of a primary.
+    pub(crate) fn note_whole(&self) {
+        self.whole.store(true, Ordering::Release);
     }
 
-    /// Makes an epoch durable and reports the facts as they are on the disk.
-    pub(crate) fn fence(&self, epoch: Epoch) -> Result<(Promise, ReplicaFacts), Refusal> {
+    /// The log is given up for a base: nothing that was acknowledged before is here.
+    pub(crate) fn note_emptied(&self) {
+        self.whole.store(false, Ordering::Release);
+    }
+
+    /// Whether this process holds everything that this replica ever acknowledged as received.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole.load(Ordering::Acquire)
+    }
+
+    /// Makes an epoch durable, and reports the facts as they are on the disk and whether this
+    /// process is whole, all of one moment.
+    ///
+    /// # Errors
+    /// A refusal when a newer epoch is promised, or the disk fails.
+    pub(crate) fn fence(&self, epoch: Epoch) -> Result<(ReplicaFacts, bool), Refusal> {
         let _exclusive = self.exclusive();
-        let promise = self.volume.fence(epoch).map_err(promise_refused)?;
+        let fenced = self.volume.fence(epoch);
+        self.note_present();
+        fenced.map_err(promise_refused)?;
         let facts = self.volume.facts().map_err(store_failed)?;
-        Ok((promise, facts))
+        Ok((facts, self.is_whole()))
     }
 
     /// How far write-back may go under a durability mode.
@@ -122,6 +198,13 @@ impl LocalStore {
             DurabilityMode::BestEffort => FlushBound::Durable,
             DurabilityMode::SyncAll | DurabilityMode::SyncQuorum => FlushBound::Committed,
         });
+    }
+}
+
+fn present_of(promise: Promise) -> Present {
+    Present {
+        epoch: promise.epoch,
+        session: promise.session,
     }
 }
 

@@ -16,9 +16,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use holdfast_types::{Epoch, ReplicaId, VolumeId};
+use holdfast_wire::Refusal;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 use super::clock::Clock;
 use super::control::{NodeFacts, serve_tcp, serve_unix};
@@ -32,6 +34,9 @@ use crate::nbd::{ListenError, Listener, Server};
 
 /// How long one answer of the authority is awaited.
 const AUTHORITY_WAIT: Duration = Duration::from_secs(5);
+
+/// How long the authority may take to confirm the epoch of a hello: its primary waits.
+const CONFIRM_WAIT: Duration = Duration::from_secs(2);
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
@@ -144,6 +149,45 @@ impl NodeShared {
         {
             primary.stop(StopReason::Deposed { by: epoch });
             primary.finished().await;
+        }
+    }
+
+    /// How long a peer that owes an answer may be silent.
+    pub(crate) const fn stall_timeout(&self) -> Duration {
+        self.config.limits.stall_timeout
+    }
+
+    /// Whether the authority has minted an epoch, by the record that was read last or by one that is
+    /// read now. A peer's word alone raises no promise (`docs/decisions/032-*`).
+    ///
+    /// # Errors
+    /// [`Refusal::EpochUnconfirmed`] when the record is older, or cannot be read.
+    pub(crate) async fn confirm_minted(
+        &self,
+        volume: VolumeId,
+        epoch: Epoch,
+    ) -> Result<(), Refusal> {
+        let unconfirmed = |minted| {
+            Err(Refusal::EpochUnconfirmed {
+                offered: epoch,
+                minted,
+            })
+        };
+        if epoch == Epoch(0) {
+            return unconfirmed(None);
+        }
+        let known = {
+            let slots = self.slots();
+            let recorded = slots.get(&volume).and_then(|slot| slot.recorded.as_ref());
+            recorded.map(|recorded| recorded.record.epoch)
+        };
+        if known >= Some(epoch) {
+            return Ok(());
+        }
+        match timeout(CONFIRM_WAIT, self.authority.read(volume)).await {
+            Ok(Ok(present)) if present.record.epoch >= epoch => Ok(()),
+            Ok(Ok(present)) => unconfirmed(Some(present.record.epoch)),
+            Ok(Err(_)) | Err(_) => unconfirmed(None),
         }
     }
 

@@ -322,10 +322,12 @@ impl Primary {
         volume
             .set_role(self.epoch, Role::Primary)
             .map_err(|error| error.to_string())?;
-        self.store.note_admitted();
-        volume
+        let start = volume
             .append_epoch_start(self.epoch)
-            .map_err(|error| error.to_string())
+            .map_err(|error| error.to_string())?;
+        // From here on this log is what the others are held against.
+        self.store.note_whole();
+        Ok(start)
     }
 
     fn lease_request(&self) -> LeaseRequest {

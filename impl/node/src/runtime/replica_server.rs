@@ -1,65 +1,138 @@
-//! Connections of primaries: a [`Receiver`] with a socket and a store.
+//! Connections of primaries: who is let in, in which order that is decided, and what they are told.
+//!
+//! ```text
+//!   accepted within bounds -> a hello -> volume, version, size, epoch, session as they are here
+//!     -> a new epoch is confirmed -> an old primary here is deposed -> admitted durably -> session
+//! ```
+//!
+//! Promises: before a hello was admitted a connection costs a bounded place for a bounded time, and has
+//! changed nothing (F45); an epoch that the authority has not minted is never promised on a peer's
+//! word (`docs/decisions/032-*`); whoever is refused is told why, and the log says so at a bounded
+//! rate (F38); a peer that is refused, or is silent, disturbs no other connection.
 
-use std::sync::Arc;
+mod complaints;
+mod link;
+mod strangers;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use holdfast_blockvol::{
-    AppendError, BaseError, BaseInstall, BaseManifest, ChunkDigest, ImageDigest, Role,
-    TruncateError,
-};
-use holdfast_types::{BLOCK_SIZE, Epoch, LogEntry, Lsn, SessionId, VolumeId};
+use holdfast_types::{Epoch, SessionId, VolumeId};
 use holdfast_wire::{
-    BaseInstalled, ChunkContent, Frame, LogPosition, Manifest, Message, RebuildChunk, Refusal,
+    Frame, FrameType, Message, Refusal, SUPPORTED_VERSIONS, VersionRange, WireError,
 };
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{JoinSet, block_in_place};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::framed::{FrameReader, FrameWriter, StreamError, frames};
-use super::local_store::{LocalStore, promise_refused, store_failed};
 use super::node::NodeShared;
-use crate::rebuild::CHUNK_BLOCKS;
-use crate::replication::{Receiver, StoreCall, StoreOutcome};
-
-const _: () = assert!(
-    CHUNK_BLOCKS == holdfast_blockvol::CHUNK_BLOCKS,
-    "the wire carries the chunks that the store digests"
-);
+use complaints::Complaints;
+use link::{About, Link};
+use strangers::{Place, Strangers};
 
 /// How long a connection may take to say hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a batch may wait for room in the log.
-const ROOM_WAIT: Duration = Duration::from_secs(5);
+/// How long a refusal may take to be sent.
+const REFUSAL_WAIT: Duration = Duration::from_secs(2);
 
-/// How often a connection looks whether its store still works.
-const HEALTH_EVERY: Duration = Duration::from_secs(1);
+/// A primary may be silent for so many times what a replica may: it sends a heartbeat each second,
+/// and ends a session that stalls long before.
+const IDLE_STALLS: u32 = 6;
+
+/// The least of that: several heartbeats.
+const IDLE_LEAST: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+enum Ended {
+    /// By a refusal, which is still to be sent.
+    Refused {
+        /// For whom.
+        about: About,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// By itself.
+    Lost(StreamError),
+}
+
+impl From<StreamError> for Ended {
+    fn from(error: StreamError) -> Self {
+        let refusal = match error {
+            StreamError::Wire(WireError::Version { found, .. }) => Refusal::Version {
+                offered: VersionRange {
+                    min: found,
+                    max: found,
+                },
+                supported: SUPPORTED_VERSIONS,
+            },
+            StreamError::Wire(error) => Refusal::Malformed {
+                detail: error.to_string(),
+            },
+            lost @ (StreamError::Io(_)
+            | StreamError::Encode(_)
+            | StreamError::Closed
+            | StreamError::TimedOut { .. }) => return Self::Lost(lost),
+        };
+        Self::Refused {
+            about: NOBODY,
+            refusal,
+        }
+    }
+}
+
+/// Who a refusal is about when nobody said who they are.
+const NOBODY: About = About {
+    volume: VolumeId(uuid::Uuid::nil()),
+    epoch: Epoch(0),
+    session: SessionId(0),
+};
+
+/// The end of a connection that was closed inside a frame.
+fn torn(about: About) -> Ended {
+    let refusal = Refusal::Malformed {
+        detail: "the stream ends inside a frame".into(),
+    };
+    Ended::Refused { about, refusal }
+}
+
+/// What the connections of a listener share.
+struct Door {
+    node: Arc<NodeShared>,
+    strangers: Arc<Strangers>,
+    complaints: Mutex<Complaints>,
+}
 
 /// Accepts primaries until the node stops; returns when the last connection is gone.
 pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
+    let door = Arc::new(Door {
+        node,
+        strangers: Arc::default(),
+        complaints: Mutex::default(),
+    });
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             Some(_) = connections.join_next() => continue,
-            () = node.stopping() => return connections.shutdown().await,
+            () = door.node.stopping() => return connections.shutdown().await,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let node = Arc::clone(&node);
-                connections.spawn(async move {
-                    let served = tokio::select! {
-                        served = connection(&node, stream) => served,
-                        () = node.stopping() => return,
-                    };
-                    match served {
-                        Ok(()) | Err(StreamError::Closed) => {}
-                        Err(error) => tracing::info!(%peer, %error, "a primary's connection ended"),
-                    }
-                });
-            }
+            Ok((stream, peer)) => match door.strangers.enter(peer.ip()) {
+                Ok(place) => {
+                    let door = Arc::clone(&door);
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = door.welcome(stream, peer, place) => {}
+                            () = door.node.stopping() => {}
+                        }
+                    });
+                }
+                Err(limit) => door.turn_away(&stream, peer, limit),
+            },
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -68,388 +141,100 @@ pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
     }
 }
 
-async fn connection(node: &Arc<NodeShared>, stream: TcpStream) -> Result<(), StreamError> {
-    let (mut reader, mut writer) = frames(stream)?;
-    let doing = "waiting for a hello";
-    let first = timeout(HELLO_WAIT, reader.next())
-        .await
-        .map_err(|_| StreamError::TimedOut { doing })??;
-    let volume = first.volume;
-    let Some(store) = node.store(volume) else {
-        return refuse(&mut writer, &first, Refusal::UnknownVolume).await;
-    };
-    // A higher epoch deposes a primary before anything is promised to its successor.
-    if matches!(first.message, Message::Hello(_)) {
-        node.depose(volume, first.epoch).await;
-    }
-    let mut link = Link {
-        receiver: Receiver::new(volume, store.volume().blocks()),
-        store,
-        volume,
-        install: None,
-        waiting: None,
-    };
-    match link.run(first, &mut reader, &mut writer).await? {
-        Ended::Refused(frame, refusal) => {
-            tracing::info!(%volume, %refusal, "refused a primary's message");
-            refuse(&mut writer, &frame, refusal).await
+impl Door {
+    /// Logs a refusal, if that is due.
+    fn complain(&self, address: IpAddr, refusal: &Refusal) {
+        let mut complaints = self
+            .complaints
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = complaints.due(address, refusal.name(), Instant::now()) {
+            tracing::warn!(%address, kind = refusal.name(), left_out, "refused a peer: {refusal}");
         }
     }
-}
 
-async fn refuse(
-    writer: &mut FrameWriter<OwnedWriteHalf>,
-    about: &Frame,
-    refusal: Refusal,
-) -> Result<(), StreamError> {
-    let frame = Frame {
-        message: Message::Refusal(refusal),
-        volume: about.volume,
-        epoch: about.epoch,
-        session: about.session,
-    };
-    writer.send(&frame).await?;
-    writer.flush().await
-}
+    /// Refuses a connection for which there is no place, without waiting for it.
+    fn turn_away(&self, stream: &TcpStream, peer: SocketAddr, limit: usize) {
+        let refusal = Refusal::TooMany {
+            what: "connections that have not said hello".into(),
+            limit: limit as u64,
+        };
+        self.complain(peer.ip(), &refusal);
+        let mut bytes = bytes::BytesMut::new();
+        if holdfast_wire::encode(&NOBODY.with(Message::Refusal(refusal)), &mut bytes).is_ok() {
+            // A socket that was just opened takes so little at once, or it is no matter.
+            let _ = stream.try_write(&bytes);
+        }
+    }
 
-enum Ended {
-    /// The frame that was refused (its message apart), and why.
-    Refused(Frame, Refusal),
-}
+    async fn welcome(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
+        let (reader, mut writer) = match frames(stream) {
+            Ok(halves) => halves,
+            Err(error) => return tracing::debug!(%peer, %error, "a connection was gone at once"),
+        };
+        let mut reader = reader.beginning_with(FrameType::Hello);
+        match self.converse(&mut reader, &mut writer, place).await {
+            Ended::Refused { about, refusal } => {
+                self.complain(peer.ip(), &refusal);
+                let told = async {
+                    writer.send(&about.with(Message::Refusal(refusal))).await?;
+                    writer.flush().await
+                };
+                if !matches!(timeout(REFUSAL_WAIT, told).await, Ok(Ok(()))) {
+                    tracing::debug!(%peer, "a peer did not hear why it was refused");
+                }
+            }
+            Ended::Lost(StreamError::Closed) => {}
+            Ended::Lost(error) => tracing::info!(%peer, %error, "a primary's connection ended"),
+        }
+    }
 
-/// One connection of a primary.
-struct Link {
-    receiver: Receiver,
-    store: Arc<LocalStore>,
-    volume: VolumeId,
-    install: Option<BaseInstall>,
-    /// A batch for which the log has no room yet. Nothing is read before it is in; barriers are
-    /// answered all the while, since what they prove is what makes room.
-    waiting: Option<Waiting>,
-}
-
-/// A batch that waits for room in the log.
-struct Waiting {
-    entries: Vec<LogEntry<Bytes>>,
-    committed: Lsn,
-    until: Instant,
-}
-
-impl Link {
-    async fn run(
-        &mut self,
-        first: Frame,
+    /// From the hello to the end of its session. The place is given back once it is admitted.
+    async fn converse(
+        &self,
         reader: &mut FrameReader<OwnedReadHalf>,
         writer: &mut FrameWriter<OwnedWriteHalf>,
-    ) -> Result<Ended, StreamError> {
-        let mut moved = self.store.moved();
-        let mut next = Some(first);
-        loop {
-            if let Some(frame) = next.take() {
-                let about = self.answer_to(&frame);
-                match block_in_place(|| self.take(frame)) {
-                    Ok(answer) => self.send(writer, answer).await?,
-                    Err(refusal) => return Ok(Ended::Refused(about, refusal)),
-                }
-            }
-            // What has come already is taken before anything is answered: those who wait share a
-            // sync, and answers share a packet.
-            if self.waiting.is_none() {
-                next = reader.buffered()?;
-                if next.is_some() {
-                    continue;
-                }
-            }
-            moved.borrow_and_update();
-            match block_in_place(|| self.append_waiting()) {
-                Ok(answer) => self.send(writer, answer).await?,
-                Err(refusal) => {
-                    let about = self.own_frame();
-                    return Ok(Ended::Refused(about, refusal));
-                }
-            }
-            self.answer_barriers(writer).await?;
-            writer.flush().await?;
-            tokio::select! {
-                biased;
-                frame = reader.next(), if self.waiting.is_none() => next = Some(frame?),
-                _ = moved.changed() => {}
-                () = tokio::time::sleep(HEALTH_EVERY) => {}
-            }
-            if let Some(poisoned) = self.store.volume().poisoned() {
-                return Ok(Ended::Refused(self.own_frame(), store_failed(poisoned)));
-            }
-        }
-    }
-
-    /// The frame in which a refusal of `frame` would go: same authority.
-    fn answer_to(&self, frame: &Frame) -> Frame {
-        self.frame(frame.epoch, frame.session, Message::RebuildReady)
-    }
-
-    /// The same for what no frame asked for.
-    fn own_frame(&self) -> Frame {
-        let none = (Epoch(0), SessionId(0));
-        let (epoch, session) = self.receiver.authority().unwrap_or(none);
-        self.frame(epoch, session, Message::RebuildReady)
-    }
-
-    fn frame(&self, epoch: Epoch, session: SessionId, message: Message) -> Frame {
-        Frame {
-            volume: self.volume,
-            epoch,
-            session,
-            message,
-        }
-    }
-
-    async fn send(
-        &self,
-        writer: &mut FrameWriter<OwnedWriteHalf>,
-        answer: Option<Message>,
-    ) -> Result<(), StreamError> {
-        if let (Some(message), Some((epoch, session))) = (answer, self.receiver.authority()) {
-            writer.send(&self.frame(epoch, session, message)).await?;
-        }
-        Ok(())
-    }
-
-    /// Answers every barrier that the store's durable position satisfies.
-    async fn answer_barriers(
-        &mut self,
-        writer: &mut FrameWriter<OwnedWriteHalf>,
-    ) -> Result<(), StreamError> {
-        if self.receiver.sync_due().is_none() {
-            return Ok(());
-        }
-        // A session that was superseded vouches for nothing: the log may have been cut since.
-        let durable = {
-            let _exclusive = self.store.exclusive();
-            if self.check_present().is_err() {
-                return Err(StreamError::Closed);
-            }
-            self.store.positions().durable
-        };
-        while let Some(answer) = self.receiver.durable(durable) {
-            self.send(writer, Some(answer)).await?;
-        }
-        if self.receiver.sync_due().is_some() {
-            self.store.volume().request_sync();
-        }
-        Ok(())
-    }
-
-    /// One frame: checked against the present authority and carried out, nothing else in between.
-    fn take(&mut self, frame: Frame) -> Result<Option<Message>, Refusal> {
-        let store = Arc::clone(&self.store);
-        let _exclusive = store.exclusive();
-        let call = self.receiver.frame(frame, store.present())?;
-        let Some(call) = call else {
-            return Ok(None);
-        };
-        match self.perform(call)? {
-            Some(outcome) => self.receiver.done(outcome),
-            None => Ok(None),
-        }
-    }
-
-    fn perform(&mut self, call: StoreCall) -> Result<Option<StoreOutcome>, Refusal> {
-        let outcome = match call {
-            StoreCall::Admit { epoch, session } => self.admit(epoch, session)?,
-            StoreCall::Truncate { to } => {
-                self.store.volume().truncate(to).map_err(truncate_refused)?;
-                StoreOutcome::Truncated {
-                    last: self.store.last(),
-                }
-            }
-            StoreCall::Append {
-                previous: _,
-                entries,
-                committed,
-            } => {
-                self.waiting = Some(Waiting {
-                    entries,
-                    committed,
-                    until: Instant::now() + ROOM_WAIT,
-                });
-                return self.append();
-            }
-            StoreCall::Commit { committed } => {
-                self.store.volume().set_committed(committed);
-                StoreOutcome::Noted
-            }
-            StoreCall::Sync { .. } => {
-                self.store.volume().request_sync();
-                return Ok(None);
-            }
-            StoreCall::BeginInstall => {
-                let install = self.store.volume().begin_install();
-                self.install = Some(install.map_err(store_failed)?);
-                StoreOutcome::InstallBegun
-            }
-            StoreCall::InstallChunk(chunk) => self.install_chunk(chunk)?,
-            StoreCall::FinishInstall(manifest) => self.finish_install(&manifest)?,
-        };
-        Ok(Some(outcome))
-    }
-
-    fn admit(&self, epoch: Epoch, session: SessionId) -> Result<StoreOutcome, Refusal> {
-        let volume = self.store.volume();
-        volume
-            .admit_session(epoch, session)
-            .map_err(promise_refused)?;
-        volume
-            .set_role(epoch, Role::Replica)
-            .map_err(promise_refused)?;
-        let facts = volume.facts().map_err(store_failed)?;
-        self.store.note_admitted();
-        Ok(StoreOutcome::Admitted {
-            facts: Box::new(facts),
-            last: self.store.last(),
-        })
-    }
-
-    /// Tries the batch that waits again, under the authority of this moment.
-    fn append_waiting(&mut self) -> Result<Option<Message>, Refusal> {
-        if self.waiting.is_none() {
-            return Ok(None);
-        }
-        let store = Arc::clone(&self.store);
-        let _exclusive = store.exclusive();
-        self.check_present()?;
-        match self.append()? {
-            Some(outcome) => self.receiver.done(outcome),
-            None => Ok(None),
-        }
-    }
-
-    /// Appends what waits, as far as there is room; `None` while some of it still waits.
-    fn append(&mut self) -> Result<Option<StoreOutcome>, Refusal> {
-        let Some(waiting) = &mut self.waiting else {
-            return Ok(None);
-        };
-        let volume = self.store.volume();
-        // Of the entries that are here already: they may be written back, which makes room.
-        volume.set_committed(waiting.committed);
-        let last = volume.last();
-        waiting.entries.retain(|entry| entry.lsn > last.0);
-        match volume.append_entries(last, &waiting.entries) {
-            Ok(_) => {
-                volume.set_committed(waiting.committed);
-                self.waiting = None;
-                Ok(Some(StoreOutcome::Appended))
-            }
-            Err(AppendError::LogFull { .. }) if Instant::now() < waiting.until => Ok(None),
-            Err(error) => Err(append_refused(error)),
-        }
-    }
-
-    /// Whether this connection's session is still the newest that the store has admitted.
-    fn check_present(&self) -> Result<(), Refusal> {
-        let present = self.store.present();
-        match self.receiver.authority() {
-            Some((epoch, session))
-                if (present.epoch, present.session) == (epoch, Some(session)) =>
-            {
-                Ok(())
-            }
-            own => Err(Refusal::NotTheSession {
-                offered: own.map_or(SessionId(0), |(_, session)| session),
-                present: present.session,
-            }),
-        }
-    }
-
-    fn install_chunk(&self, chunk: RebuildChunk) -> Result<StoreOutcome, Refusal> {
-        let Some(install) = &self.install else {
-            return Err(store_failed("no base is being installed"));
-        };
-        let index = chunk.range.start() / CHUNK_BLOCKS;
-        let installed = match chunk.content {
-            ChunkContent::Zeroes => {
-                let length = usize::try_from(chunk.range.count()).unwrap_or(0) * BLOCK_SIZE;
-                let zeroes = vec![0; length];
-                install.install(index, &zeroes, ChunkDigest::of(&zeroes))
-            }
-            ChunkContent::Data { sha256, bytes } => {
-                install.install(index, &bytes, ChunkDigest(sha256))
+        place: Place,
+    ) -> Ended {
+        let first = match timeout(HELLO_WAIT, reader.next()).await {
+            Ok(Ok(first)) => first,
+            Ok(Err(StreamError::Closed)) if reader.is_inside_a_frame() => return torn(NOBODY),
+            Ok(Err(error)) => return error.into(),
+            Err(_) => {
+                let doing = "waiting for a hello";
+                return StreamError::TimedOut { doing }.into();
             }
         };
-        match installed {
-            Ok(()) => Ok(StoreOutcome::ChunkInstalled),
-            Err(BaseError::ChunkDigest { .. }) => Err(Refusal::ChunkDigest {
-                start: chunk.range.start(),
-            }),
-            Err(error) => Err(store_failed(error)),
+        let about = About::of(&first);
+        match self.let_in(&first).await {
+            Ok(mut link) => {
+                drop(place);
+                link.run(first, reader, writer).await
+            }
+            Err(refusal) => Ended::Refused { about, refusal },
         }
     }
 
-    fn finish_install(&mut self, manifest: &Manifest) -> Result<StoreOutcome, Refusal> {
-        let Some(install) = self.install.take() else {
-            return Err(store_failed("no base is being installed"));
+    /// Everything that can be refused is, before anything is promised or anyone deposed.
+    async fn let_in(&self, first: &Frame) -> Result<Link, Refusal> {
+        let Message::Hello(hello) = &first.message else {
+            return Err(Refusal::OutOfTurn {
+                found: "another frame".into(),
+                expected: "a hello".into(),
+            });
         };
-        let positions = install
-            .finish(&BaseManifest {
-                volume: self.volume,
-                blocks: manifest.blocks,
-                base_lsn: manifest.base_lsn,
-                extent_bound: manifest.extent_bound,
-                lineage: manifest.lineage.clone(),
-                digest: ImageDigest(manifest.sha256),
-            })
-            .map_err(|error| Refusal::ManifestMismatch {
-                what: error.to_string(),
-            })?;
-        let installed = BaseInstalled {
-            base_lsn: positions.checkpoint,
-            extent_bound: positions.extent_bound,
-        };
-        let last = self.store.last();
-        Ok(StoreOutcome::Installed { installed, last })
-    }
-}
-
-fn truncate_refused(error: TruncateError) -> Refusal {
-    match error {
-        TruncateError::BelowExtent { to, extent_bound } => Refusal::TruncateBelowExtent {
-            offered: to,
-            bound: extent_bound,
-        },
-        TruncateError::BeyondHead { to, head } => Refusal::TruncateBeyondHead { offered: to, head },
-        TruncateError::Damaged(damage) => store_failed(damage),
-        TruncateError::Poisoned(poisoned) => store_failed(poisoned),
-    }
-}
-
-fn append_refused(error: AppendError) -> Refusal {
-    match error {
-        AppendError::LogFull { needed, free, .. } => Refusal::LogFull { free, needed },
-        AppendError::OutOfBounds { range, blocks } => Refusal::OutOfBounds { range, blocks },
-        AppendError::Predecessor {
-            expected_lsn,
-            expected_epoch,
-            found_lsn,
-            found_epoch,
-        } => Refusal::Predecessor {
-            offered: LogPosition {
-                lsn: found_lsn,
-                epoch: found_epoch,
-            },
-            expected: LogPosition {
-                lsn: expected_lsn,
-                epoch: expected_epoch,
-            },
-        },
-        AppendError::NotNext { expected, found } => Refusal::NotContiguous { expected, found },
-        AppendError::Untrusted => Refusal::Untrusted,
-        AppendError::EpochNotPromised { promised, found } => Refusal::StaleEpoch {
-            offered: found,
-            promised,
-        },
-        error @ (AppendError::SyncFirst { .. }
-        | AppendError::TooLarge { .. }
-        | AppendError::Malformed { .. }
-        | AppendError::EpochOrder { .. }
-        | AppendError::Poisoned(_)) => store_failed(error),
+        let about = About::of(first);
+        let store = self.node.store(about.volume);
+        let store = store.ok_or(Refusal::UnknownVolume)?;
+        let promised = store.present().epoch;
+        let stall = self.node.stall_timeout();
+        let link = Link::new(store, about.volume, (stall * IDLE_STALLS).max(IDLE_LEAST));
+        link.check_hello(about, hello)?;
+        if about.epoch > promised || about.epoch == Epoch(0) {
+            self.node.confirm_minted(about.volume, about.epoch).await?;
+        }
+        // A higher epoch deposes a primary before anything is promised to its successor.
+        self.node.depose(about.volume, about.epoch).await;
+        Ok(link)
     }
 }

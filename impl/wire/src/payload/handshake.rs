@@ -4,7 +4,7 @@ use bytes::{BufMut, BytesMut};
 use holdfast_types::{BaseState, ReplicaFacts, StoreId};
 
 use crate::error::{EncodeError, WireError};
-use crate::fields::{Fields, put_lineage};
+use crate::fields::{Fields, put_lineage, put_position};
 use crate::header::VersionRange;
 use crate::message::{Hello, HelloAck};
 
@@ -12,6 +12,7 @@ pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
     out.put_u16_le(hello.versions.min);
     out.put_u16_le(hello.versions.max);
     out.put_u64_le(hello.blocks);
+    put_position(out, hello.head);
 }
 
 pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, WireError> {
@@ -21,12 +22,14 @@ pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, WireError> {
             max: fields.u16("newest version")?,
         },
         blocks: fields.u64("blocks")?,
+        head: fields.position("head")?,
     })
 }
 
 pub(super) fn encode_hello_ack(ack: &HelloAck, out: &mut BytesMut) -> Result<(), EncodeError> {
     out.put_u16_le(ack.version);
     out.put_u64_le(ack.blocks);
+    out.put_u64_le(ack.log_bytes);
     out.put_slice(ack.facts.store.0.as_bytes());
     out.put_u64_le(ack.facts.base.checkpoint.0);
     out.put_u64_le(ack.facts.base.extent_bound.0);
@@ -38,6 +41,7 @@ pub(super) fn decode_hello_ack(fields: &mut Fields) -> Result<HelloAck, WireErro
     Ok(HelloAck {
         version: fields.u16("version")?,
         blocks: fields.u64("blocks")?,
+        log_bytes: fields.u64("log bytes")?,
         facts: ReplicaFacts {
             store: StoreId(uuid::Uuid::from_bytes(fields.array("store")?)),
             base: BaseState {

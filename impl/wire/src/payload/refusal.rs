@@ -1,7 +1,7 @@
 //! `Refusal`: a code, then the facts of that code.
 
 use bytes::{BufMut, BytesMut};
-use holdfast_types::SessionId;
+use holdfast_types::{Epoch, SessionId};
 
 use crate::error::WireError;
 use crate::fields::{Fields, put_position, put_range, put_text};
@@ -34,6 +34,8 @@ mod code {
     pub(super) const TOO_MANY: u16 = 20;
     pub(super) const STORE: u16 = 21;
     pub(super) const STOPPING: u16 = 22;
+    pub(super) const EPOCH_UNCONFIRMED: u16 = 23;
+    pub(super) const MALFORMED: u16 = 24;
 }
 
 fn put_versions(out: &mut BytesMut, versions: VersionRange) {
@@ -56,6 +58,31 @@ fn put(out: &mut BytesMut, code: u16, facts: &[u64]) {
     }
 }
 
+/// Writes whether there is a number, and the number or 0.
+fn put_optional(out: &mut BytesMut, number: Option<u64>) {
+    out.put_u8(u8::from(number.is_some()));
+    out.put_u64_le(number.unwrap_or(0));
+}
+
+/// Reads what [`put_optional`] wrote; `known` names the flag, `field` the number.
+fn optional(
+    fields: &mut Fields,
+    known: &'static str,
+    field: &'static str,
+) -> Result<Option<u64>, WireError> {
+    let flag = fields.u8(known)?;
+    let number = fields.u64(field)?;
+    match (flag, number) {
+        (0, 0) => Ok(None),
+        (0, value) => Err(WireError::Value { field, value }),
+        (1, number) => Ok(Some(number)),
+        (other, _) => Err(WireError::Value {
+            field: known,
+            value: u64::from(other),
+        }),
+    }
+}
+
 pub(super) fn encode(refusal: &Refusal, out: &mut BytesMut) {
     match refusal {
         Refusal::Version { offered, supported } => {
@@ -73,8 +100,7 @@ pub(super) fn encode(refusal: &Refusal, out: &mut BytesMut) {
         }
         Refusal::NotTheSession { offered, present } => {
             put(out, code::NOT_THE_SESSION, &[offered.0]);
-            out.put_u8(u8::from(present.is_some()));
-            out.put_u64_le(present.map_or(0, |session| session.0));
+            put_optional(out, present.map(|session| session.0));
         }
         Refusal::OutOfTurn { found, expected } => {
             put(out, code::OUT_OF_TURN, &[]);
@@ -125,6 +151,14 @@ pub(super) fn encode(refusal: &Refusal, out: &mut BytesMut) {
             put_text(out, detail, MAX_REFUSAL_TEXT);
         }
         Refusal::Stopping => put(out, code::STOPPING, &[]),
+        Refusal::EpochUnconfirmed { offered, minted } => {
+            put(out, code::EPOCH_UNCONFIRMED, &[offered.0]);
+            put_optional(out, minted.map(|epoch| epoch.0));
+        }
+        Refusal::Malformed { detail } => {
+            put(out, code::MALFORMED, &[]);
+            put_text(out, detail, MAX_REFUSAL_TEXT);
+        }
     }
 }
 
@@ -147,7 +181,10 @@ pub(super) fn decode(fields: &mut Fields) -> Result<Refusal, WireError> {
             offered: SessionId(fields.u64("offered session")?),
             last: SessionId(fields.u64("last session")?),
         },
-        code::NOT_THE_SESSION => decode_not_the_session(fields)?,
+        code::NOT_THE_SESSION => Refusal::NotTheSession {
+            offered: SessionId(fields.u64("offered session")?),
+            present: optional(fields, "present session known", "present session")?.map(SessionId),
+        },
         code::OUT_OF_TURN => Refusal::OutOfTurn {
             found: fields.text(HALF_TEXT, "found")?,
             expected: fields.text(HALF_TEXT, "expected")?,
@@ -201,6 +238,13 @@ pub(super) fn decode(fields: &mut Fields) -> Result<Refusal, WireError> {
             detail: fields.text(MAX_REFUSAL_TEXT, "detail")?,
         },
         code::STOPPING => Refusal::Stopping,
+        code::EPOCH_UNCONFIRMED => Refusal::EpochUnconfirmed {
+            offered: fields.epoch("offered epoch")?,
+            minted: optional(fields, "minted epoch known", "minted epoch")?.map(Epoch),
+        },
+        code::MALFORMED => Refusal::Malformed {
+            detail: fields.text(MAX_REFUSAL_TEXT, "detail")?,
+        },
         other => {
             return Err(WireError::Value {
                 field: "refusal code",
@@ -209,21 +253,4 @@ pub(super) fn decode(fields: &mut Fields) -> Result<Refusal, WireError> {
         }
     };
     Ok(refusal)
-}
-
-fn decode_not_the_session(fields: &mut Fields) -> Result<Refusal, WireError> {
-    let offered = SessionId(fields.u64("offered session")?);
-    let known = fields.u8("present session known")?;
-    let present = SessionId(fields.u64("present session")?);
-    let present = match known {
-        0 => None,
-        1 => Some(present),
-        other => {
-            return Err(WireError::Value {
-                field: "present session known",
-                value: u64::from(other),
-            });
-        }
-    };
-    Ok(Refusal::NotTheSession { offered, present })
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::{BARRIERS_MAX, Present, Receiver, StoreCall, StoreOutcome};
 
 const BLOCKS: u64 = 16;
+const LOG_BYTES: u64 = 1 << 20;
 const EPOCH: Epoch = Epoch(5);
 const SESSION: SessionId = SessionId(3);
 
@@ -37,6 +38,9 @@ const fn at(lsn: u64, epoch: u64) -> LogPosition {
     }
 }
 
+/// Where the primary's log ended when it said hello.
+const PRIMARY_HEAD: LogPosition = at(8, 5);
+
 const BEFORE: Present = Present {
     epoch: Epoch(4),
     session: Some(SessionId(9)),
@@ -50,6 +54,7 @@ fn hello() -> Frame {
     frame(Message::Hello(Hello {
         versions: SUPPORTED_VERSIONS,
         blocks: BLOCKS,
+        head: PRIMARY_HEAD,
     }))
 }
 
@@ -67,7 +72,7 @@ fn facts(durable: u64) -> ReplicaFacts {
 
 /// A connection whose hello was admitted by a store that ends at `last`.
 fn in_session(last: LogPosition) -> Receiver {
-    let mut receiver = Receiver::new(volume(), BLOCKS);
+    let mut receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
     let call = receiver.frame(hello(), BEFORE).unwrap();
     assert_eq!(
         call,
@@ -109,7 +114,7 @@ fn refused(receiver: &mut Receiver, frame: Frame) -> Refusal {
 
 #[test]
 fn f52_the_hello_is_answered_only_after_epoch_and_session_are_durable() {
-    let mut receiver = Receiver::new(volume(), BLOCKS);
+    let mut receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
     assert!(matches!(
         receiver.frame(hello(), BEFORE),
         Ok(Some(StoreCall::Admit { .. }))
@@ -120,7 +125,7 @@ fn f52_the_hello_is_answered_only_after_epoch_and_session_are_durable() {
 
 #[test]
 fn an_older_epoch_is_told_what_is_promised() {
-    let mut receiver = Receiver::new(volume(), BLOCKS);
+    let mut receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
     let newer = Present {
         epoch: Epoch(6),
         session: None,
@@ -137,7 +142,7 @@ fn an_older_epoch_is_told_what_is_promised() {
 #[test]
 fn f49_a_session_that_is_not_newer_than_the_last_of_its_epoch_is_refused() {
     for last in [SESSION, SessionId(4)] {
-        let mut receiver = Receiver::new(volume(), BLOCKS);
+        let mut receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
         let present = Present {
             epoch: EPOCH,
             session: Some(last),
@@ -362,12 +367,13 @@ fn f37_no_entry_is_applied_while_a_base_is_being_installed() {
 #[test]
 fn a_hello_of_another_size_or_version_is_refused_with_what_is_here() {
     let with = |hello| {
-        let mut receiver = Receiver::new(volume(), BLOCKS);
+        let mut receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
         receiver.frame(frame(Message::Hello(hello)), BEFORE)
     };
     let other_size = Hello {
         versions: SUPPORTED_VERSIONS,
         blocks: BLOCKS + 1,
+        head: PRIMARY_HEAD,
     };
     assert!(matches!(with(other_size), Err(Refusal::Size { .. })));
     let newer = SUPPORTED_VERSIONS.max + 1;
@@ -377,6 +383,86 @@ fn a_hello_of_another_size_or_version_is_refused_with_what_is_here() {
             max: newer,
         },
         blocks: BLOCKS,
+        head: PRIMARY_HEAD,
     };
     assert!(matches!(with(other_version), Err(Refusal::Version { .. })));
+}
+
+#[test]
+fn w1_a_log_has_reached_the_primary_only_with_the_last_entry_of_its_hello() {
+    let mut receiver = in_session(at(4, 5));
+    assert!(
+        !receiver.has_reached_the_primary(),
+        "the hello alone proves nothing"
+    );
+    for (previous, next) in [(at(4, 5), 5), (at(5, 5), 6), (at(6, 5), 7)] {
+        receiver
+            .frame(append(previous, vec![entry(next, 5)]), DURING)
+            .unwrap();
+        receiver.done(StoreOutcome::Appended).unwrap();
+        assert!(
+            !receiver.has_reached_the_primary(),
+            "entry 8 is still missing"
+        );
+    }
+    receiver
+        .frame(append(at(7, 5), vec![entry(8, 5)]), DURING)
+        .unwrap();
+    receiver.done(StoreOutcome::Appended).unwrap();
+    assert!(receiver.has_reached_the_primary());
+}
+
+#[test]
+fn w1_a_longer_log_of_another_lineage_has_not_reached_the_primary() {
+    let mut receiver = in_session(at(20, 4));
+    assert!(
+        !receiver.has_reached_the_primary(),
+        "20 is more than 8, and proves nothing"
+    );
+    receiver
+        .frame(frame(Message::Truncate { to: Lsn(7) }), DURING)
+        .unwrap();
+    receiver
+        .done(StoreOutcome::Truncated { last: at(7, 4) })
+        .unwrap();
+    assert!(!receiver.has_reached_the_primary());
+    receiver
+        .frame(append(at(7, 4), vec![entry(8, 5)]), DURING)
+        .unwrap();
+    receiver.done(StoreOutcome::Appended).unwrap();
+    assert!(receiver.has_reached_the_primary());
+}
+
+#[test]
+fn w1_a_log_that_ends_with_the_very_entry_of_the_primary_has_reached_it() {
+    assert!(in_session(PRIMARY_HEAD).has_reached_the_primary());
+    assert!(
+        !in_session(at(8, 4)).has_reached_the_primary(),
+        "another epoch's entry 8"
+    );
+}
+
+#[test]
+fn f91_a_hello_that_is_refused_asks_nothing_of_the_store() {
+    let receiver = Receiver::new(volume(), BLOCKS, LOG_BYTES);
+    let hello = |blocks| Hello {
+        versions: SUPPORTED_VERSIONS,
+        blocks,
+        head: PRIMARY_HEAD,
+    };
+    let check = |epoch, session, blocks| {
+        receiver.check_hello(Epoch(epoch), SessionId(session), &hello(blocks), DURING)
+    };
+    assert!(matches!(check(9, 1, BLOCKS + 1), Err(Refusal::Size { .. })));
+    assert!(matches!(
+        check(4, 9, BLOCKS),
+        Err(Refusal::StaleEpoch { .. })
+    ));
+    assert!(matches!(
+        check(5, 3, BLOCKS),
+        Err(Refusal::StaleSession { .. })
+    ));
+    assert_eq!(check(5, 4, BLOCKS), Ok(()));
+    assert_eq!(check(6, 1, BLOCKS), Ok(()));
+    assert_eq!(receiver.authority(), None);
 }

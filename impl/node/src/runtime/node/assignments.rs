@@ -107,39 +107,47 @@ async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
 /// Takes the role of a primary up if the record gives it to this node, this store was fenced at that
 /// epoch, and this process has not tried it before.
 fn take_up(node: &Arc<NodeShared>, volume: VolumeId, recorded: Recorded) {
-    let mut slots = node.slots();
-    let Some(slot) = slots.get_mut(&volume) else {
+    let Some(store) = node.store(volume) else {
         return;
     };
     let record = recorded.record.clone();
-    slot.store.set_mode(record.mode);
-    slot.recorded = Some(recorded);
-    let promised = slot.store.volume().promise().epoch;
+    // Before the lock on the slots: a store may keep its callers waiting, and nobody else's volume
+    // waits with them.
+    store.set_mode(record.mode);
+    let promised = store.volume().promise().epoch;
+    let recorded_here = record
+        .members
+        .get(&node.facts.id)
+        .is_some_and(|member| member.store == store.volume().store_id());
     if promised > record.epoch {
         tracing::debug!(%volume, %promised, epoch = %record.epoch,
             "a newer epoch is promised here than the record has");
     }
-    let recorded_here = record
-        .members
-        .get(&node.facts.id)
-        .is_some_and(|member| member.store == slot.store.volume().store_id());
+    let mut slots = node.slots();
+    let Some(slot) = slots.get_mut(&volume) else {
+        return;
+    };
+    slot.recorded = Some(recorded);
     let mine = record.primary.as_ref() == Some(&node.facts.id)
         && record.epoch == promised
         && record.epoch > slot.attempted
         && slot.primary.is_none()
-        && recorded_here;
+        && recorded_here
+        && Arc::ptr_eq(&slot.store, &store);
     if !mine || *node.life.borrow() != Life::Running {
         return;
     }
     slot.attempted = record.epoch;
     let name = record.name.clone();
-    let primary = Arc::new(Primary::new(
-        node.services(),
-        Arc::clone(&slot.store),
-        record,
-    ));
-    slot.primary = Some(Arc::clone(&primary));
     drop(slots);
+    let primary = Arc::new(Primary::new(node.services(), store, record));
+    {
+        let mut slots = node.slots();
+        let Some(slot) = slots.get_mut(&volume) else {
+            return;
+        };
+        slot.primary = Some(Arc::clone(&primary));
+    }
     tokio::spawn(serve(Arc::clone(node), primary, name));
 }
 

@@ -135,12 +135,14 @@ impl NodeShared {
             .store(volume)
             .ok_or("the volume has no store on this node")?;
         self.depose(volume, epoch).await;
-        let (_, facts) =
+        let (facts, whole) =
             block_in_place(|| store.fence(epoch)).map_err(|refusal| refusal.to_string())?;
-        let restarted = store.may_have_lost_received();
         tracing::info!(%volume, %epoch, durable = %facts.base.durable, "fenced");
         Ok(ControlReply::Fenced {
-            report: Box::new(FenceReport { facts, restarted }),
+            report: Box::new(FenceReport {
+                facts,
+                restarted: !whole,
+            }),
         })
     }
 

@@ -7,9 +7,28 @@ use holdfast_blockvol::{FormatOptions, MIN_LOG_BYTES, Volume};
 use holdfast_types::{BLOCK_SIZE, BlockCount, Epoch, StoreId, VolumeId};
 use uuid::Uuid;
 
-use super::super::local_store::{LocalStore, volume_options};
+use super::super::local_store::{LocalStore, Origin, volume_options};
+use super::super::primary::Primary;
 use super::super::status::{NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus};
 use super::{NodeShared, Slot, StartError};
+use crate::authority::Recorded;
+
+/// What a slot holds, to be looked at without its lock.
+struct Seen {
+    store: Arc<LocalStore>,
+    primary: Option<Arc<Primary>>,
+    recorded: Option<Recorded>,
+}
+
+impl Seen {
+    fn of(slot: &Slot) -> Self {
+        Self {
+            store: Arc::clone(&slot.store),
+            primary: slot.primary.clone(),
+            recorded: slot.recorded.clone(),
+        }
+    }
+}
 
 impl NodeShared {
     fn stores_dir(&self) -> PathBuf {
@@ -35,7 +54,7 @@ impl NodeShared {
             let Some(volume) = name.to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
                 continue;
             };
-            self.open_store(VolumeId(volume))
+            self.open_store(VolumeId(volume), Origin::Found)
                 .map_err(|source| StartError::Store {
                     path: item.path(),
                     source,
@@ -44,11 +63,15 @@ impl NodeShared {
         Ok(())
     }
 
-    fn open_store(&self, volume: VolumeId) -> Result<(), holdfast_blockvol::OpenError> {
+    fn open_store(
+        &self,
+        volume: VolumeId,
+        origin: Origin,
+    ) -> Result<(), holdfast_blockvol::OpenError> {
         let limits = &self.config.limits;
         let log_bytes = limits.log_size.unwrap_or(1 << 30);
         let options = volume_options(limits.retention_percent, log_bytes);
-        let store = LocalStore::open(&self.store_dir(volume), options)?;
+        let store = LocalStore::open(&self.store_dir(volume), options, origin)?;
         let slot = Slot {
             store: Arc::new(store),
             primary: None,
@@ -81,24 +104,30 @@ impl NodeShared {
             format.log_bytes = wanted.max(MIN_LOG_BYTES);
         }
         Volume::create(&self.store_dir(volume), &format).map_err(|error| error.to_string())?;
-        self.open_store(volume).map_err(|error| error.to_string())?;
+        self.open_store(volume, Origin::Formatted)
+            .map_err(|error| error.to_string())?;
         tracing::info!(%volume, store = %format.store, blocks, "made a store");
         Ok(format.store)
     }
 
     /// Everything about this node.
     pub(crate) fn status(&self) -> NodeStatus {
-        let slots = self.slots();
+        // Copied out first: a store may keep its callers waiting, and nobody waits with them.
+        let seen: Vec<(VolumeId, Seen)> = {
+            let slots = self.slots();
+            let seen = slots.iter().map(|(volume, slot)| (*volume, Seen::of(slot)));
+            seen.collect()
+        };
         NodeStatus {
             node: self.facts.id.clone(),
-            volumes: slots
-                .iter()
-                .map(|(volume, slot)| self.volume_status(*volume, slot))
+            volumes: seen
+                .into_iter()
+                .map(|(volume, seen)| self.volume_status(volume, &seen))
                 .collect(),
         }
     }
 
-    fn volume_status(&self, volume: VolumeId, slot: &Slot) -> VolumeStatus {
+    fn volume_status(&self, volume: VolumeId, slot: &Seen) -> VolumeStatus {
         let store = slot.store.volume();
         let positions = store.positions();
         let promise = store.promise();
@@ -140,11 +169,7 @@ impl NodeShared {
         }
     }
 
-    fn replica_status(
-        &self,
-        volume: VolumeId,
-        primary: &super::super::primary::Primary,
-    ) -> Vec<ReplicaStatus> {
+    fn replica_status(&self, volume: VolumeId, primary: &Primary) -> Vec<ReplicaStatus> {
         let mut replicas: Vec<ReplicaStatus> = self.recovery.view(|engine| {
             let volume = engine.registry().volume(volume);
             let senders = volume.into_iter().flat_map(|volume| volume.senders());

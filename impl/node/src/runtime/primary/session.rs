@@ -261,6 +261,7 @@ impl Session<'_> {
         link.send(Message::Hello(Hello {
             versions: SUPPORTED_VERSIONS,
             blocks: self.primary.blocks(),
+            head: self.primary.store.last(),
         }))
         .await?;
         link.flush().await?;

@@ -12,7 +12,7 @@ use holdfast_types::{
 };
 
 use super::super::clock::Clock;
-use super::super::local_store::{LocalStore, volume_options};
+use super::super::local_store::{LocalStore, Origin, volume_options};
 use super::{Primary, Recovery, Services};
 use crate::authority::EmbeddedAuthority;
 use crate::commit::Progress;
@@ -58,7 +58,7 @@ fn primary(first: impl Fn(VolumeId) -> VolumeRecord) -> (tempfile::TempDir, Arc<
     let volume = VolumeId::random();
     let at = directory.path().join("store");
     Volume::create(&at, &FormatOptions::new(volume, 16)).unwrap();
-    let store = LocalStore::open(&at, volume_options(25, 1 << 20)).unwrap();
+    let store = LocalStore::open(&at, volume_options(25, 1 << 20), Origin::Formatted).unwrap();
     store.volume().fence(Epoch(1)).unwrap();
     store.volume().set_role(Epoch(1), Role::Primary).unwrap();
     let authority = directory.path().join("authority");
