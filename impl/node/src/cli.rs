@@ -13,6 +13,7 @@ mod inspect;
 mod logging;
 mod node;
 mod promote;
+mod replica;
 mod status;
 mod volume;
 
@@ -46,6 +47,9 @@ enum Command {
     Status(status::StatusArgs),
     /// The recovery events that a node keeps.
     Events(status::EventsArgs),
+    /// One node's copy of a volume: replace a lost one.
+    #[command(subcommand)]
+    Replica(replica::ReplicaCommand),
     /// Move a volume's primary: mint an epoch, fence the copies, promote the best.
     Promote(promote::PromoteArgs),
     /// Look at a store at rest: superblocks, lineage, log, and whether it is sound.
@@ -149,6 +153,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Volume(command) => on_runtime(volume::run(command)),
         Command::Status(args) => on_runtime(status::run(args)),
         Command::Events(args) => on_runtime(status::run_events(args)),
+        Command::Replica(command) => on_runtime(replica::run(command)),
         Command::Promote(args) => on_runtime(promote::run(args)),
     }
 }

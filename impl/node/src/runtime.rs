@@ -32,4 +32,6 @@ pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use node::{Node, StartError};
 pub use primary::{IoFailure, Primary, StopReason};
-pub use status::{EventRow, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus};
+pub use status::{
+    EventRow, MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,
+};

@@ -166,6 +166,81 @@ async fn f43_an_emptied_copy_is_rebuilt_while_writes_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f58_a_node_whose_store_is_gone_makes_none_before_it_is_told_to() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 40, 1).await;
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let lost = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n != own.as_str())
+        .unwrap();
+    let recorded = primary.record().members[&id(lost)].store;
+    cluster.until_in_sync(lost).await;
+    cluster.crash(lost).await;
+    cluster.replace_disk(lost);
+    cluster.start_again(lost).await;
+    cluster
+        .until("the node says what is missing", |cluster| {
+            let status = cluster.node(lost).status();
+            status.missing.iter().any(|m| m.store == recorded)
+        })
+        .await;
+    cluster
+        .until("the primary knows that there is no store", |cluster| {
+            cluster
+                .sender(lost)
+                .is_some_and(|(state, _)| state != "in_sync")
+        })
+        .await;
+    reference.write(&primary, 20, 40, 2).await;
+    assert!(cluster.node(lost).store(cluster.volume).is_none());
+    let again = ControlRequest::CreateStore {
+        volume: cluster.volume,
+        blocks: BLOCKS,
+        log_bytes: 4 << 20,
+    };
+    let refused = cluster.ask_node(lost, &again).await;
+    assert!(
+        refused.is_err_and(|error| error.to_string().contains("replica replace")),
+        "a store on record was made anew by the way of a first one"
+    );
+    cluster.replace_store(lost).await;
+    cluster.until_in_sync(lost).await;
+    assert_ne!(primary.record().members[&id(lost)].store, recorded);
+    assert!(cluster.node(lost).status().missing.is_empty());
+    cluster.all_copies_equal(&reference).await;
+    let twice = ControlRequest::ReplaceStore { volume: "v".into() };
+    let refused = cluster.ask_node(lost, &twice).await;
+    assert!(refused.is_err(), "a store that is there is not replaced");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f96_the_logs_of_a_volume_are_of_one_size_whatever_their_nodes_would_like() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let log_bytes = |cluster: &Cluster, name: &str| {
+        let store = cluster.node(name).store(cluster.volume).unwrap();
+        store.log_bytes()
+    };
+    for name in ["a", "b", "c"] {
+        assert_eq!(log_bytes(&cluster, name), 4 << 20, "{name}");
+    }
+    if primary.record().primary == Some(id("c")) {
+        return;
+    }
+    // The node that would like another size gets no chance with a replaced store either.
+    cluster.until_in_sync("c").await;
+    cluster.crash("c").await;
+    cluster.replace_disk("c");
+    cluster.restart("c").await;
+    assert_eq!(log_bytes(&cluster, "c"), 4 << 20);
+    cluster.until_in_sync("c").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn f92_a_restarted_primary_serves_nothing_until_a_new_epoch_is_minted() {
     let mut cluster = Cluster::start(&["a"], DurabilityMode::BestEffort).await;
     let primary = cluster.serving().await;

@@ -47,7 +47,8 @@ fn tasks() -> usize {
 async fn w1_m37_a_restarted_replica_is_whole_only_when_its_log_has_reached_its_primary() {
     let mut place = Place::start().await;
     let volume = place.volume().await;
-    let (mut primary, _) = place.primary(volume, 1, 1, START).await;
+    let (mut primary, ack) = place.primary(volume, 1, 1, START).await;
+    assert_eq!(ack.log_bytes, peer::LOG_BYTES);
     primary.appends(START, 5).await;
     assert!(
         !place.may_have_lost_received(volume, Epoch(1)).await,

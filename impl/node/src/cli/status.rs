@@ -41,6 +41,12 @@ pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
     for volume in &status.volumes {
         print_volume(volume);
     }
+    for missing in &status.missing {
+        println!(
+            "  {} {}: its store {} is MISSING; `holdfast replica replace {}` makes an empty one",
+            missing.name, missing.volume, missing.store, missing.name
+        );
+    }
     Ok(())
 }
 

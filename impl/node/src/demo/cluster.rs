@@ -397,6 +397,21 @@ impl<'a> Cluster<'a> {
             .map_err(|error: io::Error| environment(&directory.display().to_string(), error))
     }
 
+    /// Has a node make an empty copy in place of the one that it lost.
+    ///
+    /// # Errors
+    /// When it refuses.
+    pub(crate) async fn replace(&self, id: &ReplicaId) -> Result<(), Failure> {
+        let client = self.seat(id).control();
+        let request = ControlRequest::ReplaceStore {
+            volume: self.volume.to_string(),
+        };
+        match client.ask(&request).await? {
+            ControlReply::Store { .. } => Ok(()),
+            _ => Err(client.unexpected().into()),
+        }
+    }
+
     /// Stops a node that runs, in order: its stores are closed.
     ///
     /// # Errors

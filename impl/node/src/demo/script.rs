@@ -269,8 +269,10 @@ impl<'a> Play<'a> {
         ));
         let mark = self.chronicle.mark();
         self.cluster.start_node(replica).await?;
+        self.cluster.replace(replica).await?;
         self.say(&format!(
-            "{replica} is back: a new, empty store under an old name"
+            "{replica} is back and makes nothing up; told to (`holdfast replica replace`), it has a new, \
+             empty store under an old name"
         ));
         let written = self.write_until_rebuilt(replica).await?;
         for event in ["transfer_began", "base_installed", "completed"] {

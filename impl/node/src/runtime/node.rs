@@ -28,6 +28,7 @@ use super::export::PrimaryExport;
 use super::local_store::LocalStore;
 use super::primary::{Primary, Recovery, Services, StopReason};
 use super::replica_server;
+use super::status::MissingStore;
 use crate::authority::{self, Authority, EmbeddedAuthority, Recorded, RemoteAuthority};
 use crate::config::{AuthorityConfig, Config};
 use crate::nbd::{ListenError, Listener, Server};
@@ -103,6 +104,8 @@ pub(crate) struct NodeShared {
     served_authority: Option<Arc<EmbeddedAuthority>>,
     recovery: Arc<Recovery>,
     slots: Mutex<BTreeMap<VolumeId, Slot>>,
+    /// Stores that the records have for this node and that are not here.
+    missing: Mutex<BTreeMap<VolumeId, MissingStore>>,
     exports: Server<PrimaryExport>,
     life: watch::Sender<Life>,
     /// The record may have changed: read it now.
@@ -113,6 +116,11 @@ impl NodeShared {
     fn slots(&self) -> MutexGuard<'_, BTreeMap<VolumeId, Slot>> {
         // Every change of the map is one call.
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn missing(&self) -> MutexGuard<'_, BTreeMap<VolumeId, MissingStore>> {
+        // Every change of the map is one call.
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The store of a volume here.
@@ -260,6 +268,7 @@ impl Node {
             served_authority,
             recovery: Arc::new(Recovery::new(clock, &config.limits.sessions)),
             slots: Mutex::new(BTreeMap::new()),
+            missing: Mutex::new(BTreeMap::new()),
             exports: Server::new(config.limits.nbd),
             life: watch::Sender::new(Life::Running),
             record_changed: Notify::new(),

@@ -15,6 +15,20 @@ pub struct NodeStatus {
     pub node: ReplicaId,
     /// Its stores.
     pub volumes: Vec<VolumeStatus>,
+    /// Stores that the authority has on record for this node and that are not here.
+    #[serde(default)]
+    pub missing: Vec<MissingStore>,
+}
+
+/// A store that should be here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingStore {
+    /// The volume.
+    pub volume: VolumeId,
+    /// Its name.
+    pub name: String,
+    /// The identity on record.
+    pub store: StoreId,
 }
 
 /// What a node is in a volume.
@@ -40,6 +54,8 @@ pub struct VolumeStatus {
     pub name: Option<String>,
     /// The store here.
     pub store: StoreId,
+    /// Bytes of its log.
+    pub log_bytes: u64,
     /// What this node is in it.
     pub role: RoleName,
     /// The highest epoch made durable here.

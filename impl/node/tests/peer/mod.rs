@@ -29,6 +29,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Bytes of their logs, which the node would not have chosen.
+pub(crate) const LOG_BYTES: u64 = 2 << 20;
+
 /// Blocks of the volumes of these tests.
 pub(crate) const BLOCKS: u64 = 600;
 
@@ -166,6 +169,7 @@ impl Place {
         let made = ControlRequest::CreateStore {
             volume,
             blocks: BLOCKS,
+            log_bytes: LOG_BYTES,
         };
         let ControlReply::Store { store } = self.ask(&made).await else {
             panic!("no store");

@@ -12,7 +12,8 @@ use holdfast_node::config::{
 };
 use holdfast_node::nbd;
 use holdfast_node::runtime::{
-    ControlClient, ControlReply, ControlRequest, MemberPlan, Node, Primary, RoleName, VolumePlan,
+    ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, Node, Primary, RoleName,
+    VolumePlan,
 };
 use holdfast_types::{
     BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId, VolumeId, VolumeRecord,
@@ -145,7 +146,8 @@ fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
             margin: Duration::from_millis(200),
         },
         limits: LimitsConfig {
-            log_size: Some(4 << 20),
+            // Who creates a volume decides for all its copies; what the others would like is theirs.
+            log_size: Some(if id == "c" { 8 << 20 } else { 4 << 20 }),
             retention_percent: 25,
             write_timeout: Duration::from_secs(20),
             flush_timeout: Duration::from_secs(20),
@@ -240,6 +242,16 @@ impl Cluster {
         client.ask(request).await.unwrap()
     }
 
+    /// Asks one node.
+    pub(crate) async fn ask_node(
+        &self,
+        name: &str,
+        request: &ControlRequest,
+    ) -> Result<ControlReply, ControlError> {
+        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        client.ask(request).await
+    }
+
     /// The link over which primaries reach a node.
     pub(crate) fn link(&self, name: &str) -> &Link {
         &self.places[name].link
@@ -273,10 +285,26 @@ impl Cluster {
     }
 
     /// Starts a node again on what is left.
-    pub(crate) async fn restart(&mut self, name: &str) {
+    pub(crate) async fn start_again(&mut self, name: &str) {
         let place = self.places.get_mut(name).unwrap();
         let node = Node::start(place.config.clone()).await;
         place.node = Some(node.unwrap());
+    }
+
+    /// The same; where a disk was replaced, the operator says so.
+    pub(crate) async fn restart(&mut self, name: &str) {
+        self.start_again(name).await;
+        if self.node(name).store(self.volume).is_none() {
+            self.replace_store(name).await;
+        }
+    }
+
+    /// Has a node make an empty store in place of a lost one.
+    pub(crate) async fn replace_store(&self, name: &str) {
+        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        let volume = self.volume.to_string();
+        let reply = client.ask(&ControlRequest::ReplaceStore { volume }).await;
+        assert!(matches!(reply, Ok(ControlReply::Store { .. })), "{reply:?}");
     }
 
     /// Replaces the disk of a node that is down by an empty one.

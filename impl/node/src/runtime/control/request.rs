@@ -57,12 +57,20 @@ pub struct NodeFacts {
 pub enum ControlRequest {
     /// Who are you?
     Identify,
-    /// Make a fresh store of a volume, where there is none.
+    /// Make a fresh store of a volume that no record knows yet.
     CreateStore {
         /// The volume.
         volume: VolumeId,
         /// Its size.
         blocks: BlockCount,
+        /// Bytes of its log: the same on every copy.
+        log_bytes: u64,
+    },
+    /// Make a fresh, empty store in place of one that is lost for good. It is a newcomer under an
+    /// old name: it comes in by a rebuild.
+    ReplaceStore {
+        /// The volume, by name or id.
+        volume: String,
     },
     /// Make an epoch durable and report.
     Fence {

@@ -87,13 +87,7 @@ async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
         return;
     }
     if node.store(volume).is_none() {
-        // The disk was replaced, or emptied: a newcomer under an old name, with a fresh identity.
-        tracing::warn!(%volume, "the record names this node but it has no store: making a fresh one");
-        if let Err(error) = tokio::task::block_in_place(|| node.ensure_store(volume, record.blocks))
-        {
-            tracing::error!(%volume, error, "no store can be made");
-            return;
-        }
+        return node.note_missing(record);
     }
     if let Some(primary) = node.primary(volume) {
         primary.adopt(record);

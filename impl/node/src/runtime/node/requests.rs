@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_types::{
-    DurabilityMode, Endpoint, EndpointVersion, Epoch, Lsn, Member, ReplicaId, Revision, StoreId,
-    VolumeId, VolumeRecord, WriteAck,
+    BlockCount, DurabilityMode, Endpoint, EndpointVersion, Epoch, Lsn, Member, ReplicaId, Revision,
+    StoreId, VolumeId, VolumeRecord, WriteAck,
 };
 use tokio::task::block_in_place;
 use uuid::Uuid;
@@ -21,6 +21,9 @@ use crate::controller::drive::{Choice, promote, tell_members};
 
 /// How long another node may take for one step of creating a volume.
 const MEMBER_WAIT: Duration = Duration::from_secs(60);
+
+/// How long another node may take to tell its status.
+const STATUS_WAIT: Duration = Duration::from_secs(2);
 
 /// Copies of a volume, at most.
 const MEMBERS_MAX: usize = 16;
@@ -39,10 +42,12 @@ impl NodeShared {
     async fn carry_out(self: &Arc<Self>, request: ControlRequest) -> Result<ControlReply, String> {
         match request {
             ControlRequest::Identify => Ok(ControlReply::Node(self.facts.clone())),
-            ControlRequest::CreateStore { volume, blocks } => {
-                let store = block_in_place(|| self.ensure_store(volume, blocks))?;
-                Ok(ControlReply::Store { store })
-            }
+            ControlRequest::CreateStore {
+                volume,
+                blocks,
+                log_bytes,
+            } => self.create_store(volume, blocks, log_bytes).await,
+            ControlRequest::ReplaceStore { volume } => self.replace_store(&volume).await,
             ControlRequest::Fence { volume, epoch } => self.fence(volume, epoch).await,
             ControlRequest::StepDown { volume, epoch } => self.step_down(volume, epoch).await,
             ControlRequest::RecordChanged { .. } => {
@@ -116,6 +121,7 @@ impl NodeShared {
             }
             ControlRequest::Identify
             | ControlRequest::CreateStore { .. }
+            | ControlRequest::ReplaceStore { .. }
             | ControlRequest::Fence { .. }
             | ControlRequest::StepDown { .. }
             | ControlRequest::RecordChanged { .. }
@@ -127,6 +133,64 @@ impl NodeShared {
             | ControlRequest::Shutdown => return Err("not a request to the authority".into()),
         };
         Ok(answer.unwrap_or_else(|error| ControlReply::AuthorityError { error }))
+    }
+
+    /// The first store of a volume here; one that a record knows is replaced, never made anew.
+    async fn create_store(
+        &self,
+        volume: VolumeId,
+        blocks: BlockCount,
+        log_bytes: u64,
+    ) -> Result<ControlReply, String> {
+        match self.authority.read(volume).await {
+            Err(AuthorityError::UnknownVolume { .. }) => {}
+            Ok(known) if self.store(volume).is_none() => {
+                let name = known.record.name;
+                return Err(replace_advice(&name));
+            }
+            Ok(_) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+        let store = block_in_place(|| self.ensure_store(volume, blocks, log_bytes))?;
+        Ok(ControlReply::Store { store })
+    }
+
+    /// A fresh store in place of one that is lost, on an operator's word (F58).
+    async fn replace_store(&self, volume: &str) -> Result<ControlReply, String> {
+        let volume = self.resolve(volume).await?;
+        let recorded = self.authority.read(volume).await;
+        let record = recorded.map_err(|error| error.to_string())?.record;
+        let name = &record.name;
+        if !record.members.contains_key(&self.facts.id) {
+            return Err(format!("this node keeps no copy of {name:?}"));
+        }
+        if let Some(store) = self.store(volume) {
+            let store = store.volume().store_id();
+            return Err(format!(
+                "this node has a store of {name:?} ({store}); to give it up, stop the node and move \
+                 its directory away first"
+            ));
+        }
+        let log_bytes = self.log_bytes_of(&record).await?;
+        let store = block_in_place(|| self.ensure_store(volume, record.blocks, log_bytes))?;
+        tracing::warn!(%volume, %store, "a lost store was replaced by an empty one, as asked");
+        Ok(ControlReply::Store { store })
+    }
+
+    /// The size of the log that the other copies have.
+    async fn log_bytes_of(&self, record: &VolumeRecord) -> Result<u64, String> {
+        for (replica, member) in &record.members {
+            if *replica == self.facts.id {
+                continue;
+            }
+            let client = ControlClient::tcp(member.endpoint.control, STATUS_WAIT);
+            if let Ok(ControlReply::Status(status)) = client.ask(&ControlRequest::Status).await
+                && let Some(found) = status.volumes.iter().find(|v| v.volume == record.volume)
+            {
+                return Ok(found.log_bytes);
+            }
+        }
+        Err("no other copy answers: nobody to rebuild from, and to make a log as large as".into())
     }
 
     /// A candidate is fenced: its old role ends first, the epoch is durable before the answer.
@@ -222,9 +286,10 @@ impl NodeShared {
         }
         let volume = VolumeId::random();
         let mut members = BTreeMap::new();
+        let log_bytes = self.log_bytes(plan.blocks);
         for member in &plan.members {
             let client = ControlClient::tcp(member.control, MEMBER_WAIT);
-            let (facts, store) = make_store(&client, volume, plan.blocks).await?;
+            let (facts, store) = make_store(&client, volume, plan.blocks, log_bytes).await?;
             let endpoint = Endpoint {
                 data: member.data.unwrap_or(facts.data),
                 control: member.control,
@@ -250,11 +315,21 @@ impl NodeShared {
     }
 }
 
+/// What to tell whoever finds that a store is missing.
+pub(super) fn replace_advice(name: &str) -> String {
+    format!(
+        "the store of {name:?} that the authority has on record for this node is missing. If its disk \
+         is only not mounted, mount it and start the node again; if it is lost, \
+         `holdfast replica replace {name}` makes an empty one, which is rebuilt"
+    )
+}
+
 /// A fresh store on another node.
 async fn make_store(
     client: &ControlClient,
     volume: VolumeId,
     blocks: u64,
+    log_bytes: u64,
 ) -> Result<(NodeFacts, StoreId), String> {
     let failed = |error: super::super::control::ControlError| {
         format!("the node at {}: {error}", client.place())
@@ -264,7 +339,11 @@ async fn make_store(
         return Err(failed(client.unexpected()));
     };
     let made = client
-        .ask(&ControlRequest::CreateStore { volume, blocks })
+        .ask(&ControlRequest::CreateStore {
+            volume,
+            blocks,
+            log_bytes,
+        })
         .await;
     let ControlReply::Store { store } = made.map_err(failed)? else {
         return Err(failed(client.unexpected()));

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use holdfast_blockvol::{FormatOptions, MIN_LOG_BYTES, Volume};
-use holdfast_types::{BLOCK_SIZE, BlockCount, Epoch, StoreId, VolumeId};
+use holdfast_types::{BLOCK_SIZE, BlockCount, Epoch, StoreId, VolumeId, VolumeRecord};
 use uuid::Uuid;
 
 use super::super::local_store::{LocalStore, Origin, volume_options};
 use super::super::primary::Primary;
-use super::super::status::{NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus};
+use super::super::status::{
+    MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,
+};
+use super::requests::replace_advice;
 use super::{NodeShared, Slot, StartError};
 use crate::authority::Recorded;
 
@@ -82,11 +85,42 @@ impl NodeShared {
         Ok(())
     }
 
-    /// The identity of the store of a volume, which is made when there is none.
+    /// How large the logs of a new volume are made, by the configuration of the node that creates it.
+    pub(super) fn log_bytes(&self, blocks: BlockCount) -> u64 {
+        let default = FormatOptions::new(VolumeId(Uuid::nil()), blocks).log_bytes;
+        let limits = &self.config.limits;
+        let wanted = limits.log_size.map_or(default, |_| {
+            limits.log_bytes(blocks.saturating_mul(BLOCK_SIZE as u64))
+        });
+        wanted.max(MIN_LOG_BYTES)
+    }
+
+    /// Takes note that a record names this node and its store is not here. Nothing is made in its
+    /// place: the disk may only not be mounted, and an empty copy in the place of a good one is what
+    /// only an operator may order (F58).
+    pub(super) fn note_missing(&self, record: &VolumeRecord) {
+        let Some(member) = record.members.get(&self.facts.id) else {
+            return;
+        };
+        let missing = MissingStore {
+            volume: record.volume,
+            name: record.name.clone(),
+            store: member.store,
+        };
+        let known = self.missing().insert(record.volume, missing.clone());
+        if known.as_ref() != Some(&missing) {
+            tracing::error!(volume = %missing.volume, store = %missing.store, "{}",
+                replace_advice(&missing.name));
+        }
+    }
+
+    /// The identity of the store of a volume, which is made when there is none. Only for whoever was
+    /// told to make one.
     pub(super) fn ensure_store(
         &self,
         volume: VolumeId,
         blocks: BlockCount,
+        log_bytes: u64,
     ) -> Result<StoreId, String> {
         if let Some(store) = self.store(volume) {
             let present = store.volume().blocks();
@@ -98,15 +132,12 @@ impl NodeShared {
             return Ok(store.volume().store_id());
         }
         let mut format = FormatOptions::new(volume, blocks);
-        if self.config.limits.log_size.is_some() {
-            let volume_bytes = blocks.saturating_mul(BLOCK_SIZE as u64);
-            let wanted = self.config.limits.log_bytes(volume_bytes);
-            format.log_bytes = wanted.max(MIN_LOG_BYTES);
-        }
+        format.log_bytes = log_bytes;
         Volume::create(&self.store_dir(volume), &format).map_err(|error| error.to_string())?;
         self.open_store(volume, Origin::Formatted)
             .map_err(|error| error.to_string())?;
-        tracing::info!(%volume, store = %format.store, blocks, "made a store");
+        self.missing().remove(&volume);
+        tracing::info!(%volume, store = %format.store, blocks, log_bytes, "made a store");
         Ok(format.store)
     }
 
@@ -120,6 +151,7 @@ impl NodeShared {
         };
         NodeStatus {
             node: self.facts.id.clone(),
+            missing: self.missing().values().cloned().collect(),
             volumes: seen
                 .into_iter()
                 .map(|(volume, seen)| self.volume_status(volume, &seen))
@@ -144,6 +176,7 @@ impl NodeShared {
             volume,
             name: record.map(|record| record.name.clone()),
             store: store.store_id(),
+            log_bytes: store.log_bytes(),
             role,
             promised: promise.epoch,
             head: positions.head,

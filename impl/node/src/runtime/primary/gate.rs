@@ -110,7 +110,7 @@ impl Primary {
     ) -> Result<(), IoFailure> {
         let deadline = Instant::now() + self.services.limits.write_timeout;
         self.admitted(deadline).await?;
-        let most = self.store.volume().max_entry_blocks();
+        let most = self.uncommitted().max_entry_blocks();
         let mut last = Lsn::ZERO;
         let mut start = range.start();
         while start < range.end() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_blockvol::{CursorError, PinError, RetentionPin};
+use holdfast_blockvol::{CursorError, MIN_LOG_BYTES, PinError, RetentionPin};
 use holdfast_engine::{
     CatchUpCommand, CatchUpEvidence, Command, Evidence as Fact, Interruption, PinRequest, PinSlot,
     PinSubject, RebuildCommand, RebuildEvidence, ReportedFault, StoreStanding,
@@ -292,7 +292,15 @@ impl Session<'_> {
         let ours = (frame.volume, frame.epoch, frame.session)
             == (self.token.volume, self.token.epoch, self.token.session);
         match frame.message {
-            Message::HelloAck(ack) if ours => Ok(self.counted(*ack)),
+            Message::HelloAck(ack) if ours && ack.log_bytes < MIN_LOG_BYTES => {
+                Err(SessionError::Malformed {
+                    what: "the replica has a smaller log than any store",
+                })
+            }
+            Message::HelloAck(ack) if ours => {
+                self.primary.uncommitted().bound_by(ack.log_bytes);
+                Ok(self.counted(*ack))
+            }
             Message::Refusal(Refusal::UnknownVolume) => Ok(None),
             Message::Refusal(refusal) => Err(SessionError::Refused(refusal)),
             Message::HelloAck(_)

@@ -2,10 +2,12 @@
 //! full of entries that nobody may write back (F23, F96).
 //!
 //! Rule: `docs/protocol.md`, section 2: the uncommitted log is bounded below the smallest member's
-//! capacity. Members of a volume have logs of one size.
+//! capacity. The logs of a volume are made of one size; where a copy says in its hello-ack that its
+//! log is smaller, that one counts, for the rest of this incarnation.
 
 use std::collections::VecDeque;
 
+use holdfast_blockvol::max_entry_blocks;
 use holdfast_types::Lsn;
 
 /// What an entry takes in the log beside its payload, at most, in bytes.
@@ -42,6 +44,17 @@ impl Uncommitted {
             settle_beyond: log_bytes / 16,
             bytes_max: log_bytes / 4,
         }
+    }
+
+    /// A copy has a log of so many bytes: what was logged stays, the bound never grows again.
+    pub(super) fn bound_by(&mut self, log_bytes: u64) {
+        self.settle_beyond = self.settle_beyond.min(log_bytes / 16);
+        self.bytes_max = self.bytes_max.min(log_bytes / 4);
+    }
+
+    /// The largest entry that every copy takes, in blocks.
+    pub(super) fn max_entry_blocks(&self) -> u64 {
+        max_entry_blocks(self.bytes_max.saturating_mul(4))
     }
 
     /// An entry was logged.
@@ -83,6 +96,16 @@ mod tests {
     use super::{ENTRY_OVERHEAD, Pressure, Uncommitted};
 
     #[test]
+    fn f96_an_entry_fits_into_the_smallest_log_of_all_copies() {
+        let mut log = Uncommitted::new(64 << 20);
+        assert_eq!(log.max_entry_blocks(), 1024);
+        log.bound_by(1 << 20);
+        assert_eq!(log.max_entry_blocks(), 32);
+        log.bound_by(64 << 20);
+        assert_eq!(log.max_entry_blocks(), 32);
+    }
+
+    #[test]
     fn f96_the_uncommitted_log_is_bounded_and_asks_for_its_own_barrier_before() {
         let entry = 4096 + ENTRY_OVERHEAD;
         let mut log = Uncommitted::new(16 * 4 * entry);
@@ -96,6 +119,14 @@ mod tests {
         assert_eq!(log.pressure(), Pressure::Hold);
         log.committed(Lsn(1));
         assert_eq!(log.pressure(), Pressure::Settle);
+        log.bound_by(8 * entry);
+        assert_eq!(log.pressure(), Pressure::Hold, "a smaller log has come");
+        log.bound_by(1 << 40);
+        assert_eq!(
+            log.pressure(),
+            Pressure::Hold,
+            "a larger one takes nothing back"
+        );
         log.committed(Lsn(16));
         assert_eq!((log.pressure(), log.bytes), (Pressure::None, 0));
     }
