@@ -6,7 +6,7 @@ ifneq ($(filter /%,$(CARGO_TARGET_DIR)),)
 BIN   := $(CARGO_TARGET_DIR)/release
 endif
 
-.PHONY: help test check check-full lint sabotage bless tools
+.PHONY: help test check check-full lint sabotage bless pictures tools
 
 help:            ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,3 +36,6 @@ sabotage:        ## breaks the product on purpose, patch by patch; every one mus
 
 bless:           ## rewrites the published figures in docs/results
 	$(CARGO) run --release -q -p holdfast-model -- check --full --bless
+
+pictures: tools  ## draws docs/traces/*.svg and takes docs/screenshots anew
+	$(CARGO) test --release -p holdfast-model --test explorer -- --ignored

@@ -1,24 +1,29 @@
 //! The commands. What they report they have just computed: no command prints stored figures.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Write};
-use std::net::SocketAddr;
+mod runs;
+
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, MutantRow, Published, Suite, SuiteError, drift, findings, markdown, read_header,
+    CheckRow, MutantRow, Published, Suite, SuiteError, TraceError, drift, findings, markdown,
     revision, suites,
 };
 
+use runs::{ExploreArgs, TraceArgs};
+
 const FINDING: u8 = 1;
 const USAGE: u8 = 2;
+const ENVIRONMENT: u8 = 3;
 
 /// Exhausts the specification of Holdfast, breaks its rules, shows its runs.
 #[derive(Parser)]
 #[command(name = "holdfast-model", version)]
-#[command(after_help = "Exit codes: 0 good, 1 a finding, 2 usage.")]
+#[command(
+    after_help = "Exit codes: 0 good, 1 a finding, 2 usage, 3 environment (an address, a file)."
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -31,7 +36,8 @@ enum Command {
     Check(CheckArgs),
     /// Breaks every rule, one at a time; the named property must fall each time.
     Mutants(MutantArgs),
-    /// Serves stateright's Explorer for an instance: walk the graph in a browser.
+    /// Serves stateright's Explorer for an instance, a mutant or a trace: walk the graph in a
+    /// browser and see every path as a sequence diagram. Prints the address.
     Explore(ExploreArgs),
     /// Tells a run: a trace file (`-`: standard input), or the shortest run of a mutant.
     Trace(TraceArgs),
@@ -71,49 +77,34 @@ struct MutantArgs {
     only: Option<String>,
 }
 
-#[derive(Args)]
-struct ExploreArgs {
-    /// The specification.
-    #[arg(default_value = "session")]
-    spec: String,
-    /// The instance.
-    #[arg(long, default_value = "authority")]
-    instance: String,
-    /// Where to listen; it must be a loopback address.
-    #[arg(long, default_value = "127.0.0.1:3000")]
-    address: SocketAddr,
-}
-
-#[derive(Args)]
-struct TraceArgs {
-    /// A trace: JSON lines with a header.
-    #[arg(required_unless_present = "mutant", conflicts_with = "mutant")]
-    file: Option<PathBuf>,
-    /// The shortest run of this mutant.
-    #[arg(long, value_name = "ID")]
-    mutant: Option<String>,
-    /// Prints the JSON lines of the mutant's run instead of telling it.
-    #[arg(long, requires = "mutant")]
-    json: bool,
-}
-
 /// How a command ends other than well.
 enum Failure {
     /// What was checked is not so.
     Findings(Vec<String>),
     /// What was asked for cannot be done.
     Usage(String),
+    /// The machine does not let it be done.
+    Environment(String),
 }
 
 impl From<SuiteError> for Failure {
     fn from(error: SuiteError) -> Self {
         match error {
-            SuiteError::OutOfBounds(_) | SuiteError::Trace(_) => {
+            SuiteError::OutOfBounds(_)
+            | SuiteError::Trace(TraceError::Departs { .. } | TraceError::NotOffered { .. }) => {
                 Self::Findings(vec![error.to_string()])
             }
             SuiteError::UnknownInstance(_)
             | SuiteError::UnknownMutant(_)
-            | SuiteError::Address(_) => Self::Usage(error.to_string()),
+            | SuiteError::Trace(
+                TraceError::Empty
+                | TraceError::Unreadable { .. }
+                | TraceError::TooLong { .. }
+                | TraceError::NoHeader { .. }
+                | TraceError::Version { .. }
+                | TraceError::Unknown { .. }
+                | TraceError::NoAction { .. },
+            ) => Self::Usage(error.to_string()),
         }
     }
 }
@@ -129,8 +120,8 @@ pub(crate) fn run() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Check(arguments) => check(&arguments),
         Command::Mutants(arguments) => mutants(&arguments),
-        Command::Explore(arguments) => explore(&arguments),
-        Command::Trace(arguments) => trace(&arguments),
+        Command::Explore(arguments) => runs::explore(&arguments),
+        Command::Trace(arguments) => runs::trace(&arguments),
         Command::List => list(),
     };
     match done {
@@ -145,9 +136,14 @@ pub(crate) fn run() -> ExitCode {
             eprintln!("error: {what}");
             ExitCode::from(USAGE)
         }
+        Err(Failure::Environment(what)) => {
+            eprintln!("error: {what}");
+            ExitCode::from(ENVIRONMENT)
+        }
     }
 }
 
+/// Prints a line of results.
 fn line(text: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{text}")
 }
@@ -328,82 +324,6 @@ fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
     } else {
         Err(Failure::Findings(wrong))
     }
-}
-
-fn suite_named(name: &str) -> Result<Box<dyn Suite>, Failure> {
-    suites()
-        .into_iter()
-        .find(|suite| suite.name() == name)
-        .ok_or_else(|| {
-            Failure::Usage(format!(
-                "there is no specification {name:?}; `holdfast-model list` names them"
-            ))
-        })
-}
-
-fn explore(arguments: &ExploreArgs) -> Result<(), Failure> {
-    let suite = suite_named(&arguments.spec)?;
-    if !arguments.address.ip().is_loopback() {
-        return Err(Failure::Usage(format!(
-            "{} is not a loopback address, and the Explorer authenticates nobody",
-            arguments.address
-        )));
-    }
-    eprintln!(
-        "{}/{} at http://{}/",
-        suite.name(),
-        arguments.instance,
-        arguments.address
-    );
-    Ok(suite.serve(&arguments.instance, arguments.address)?)
-}
-
-fn trace(arguments: &TraceArgs) -> Result<(), Failure> {
-    if let Some(id) = &arguments.mutant {
-        return trace_of_mutant(id, arguments.json);
-    }
-    let Some(path) = &arguments.file else {
-        return Err(Failure::Usage("name a trace file or a mutant".to_owned()));
-    };
-    let mut input: Box<dyn BufRead> = if path == Path::new("-") {
-        Box::new(BufReader::new(io::stdin()))
-    } else {
-        let file = File::open(path)
-            .map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))?;
-        Box::new(BufReader::new(file))
-    };
-    tell(&mut input)
-}
-
-/// Replays a trace and tells it.
-fn tell(mut input: &mut dyn BufRead) -> Result<(), Failure> {
-    let header = read_header(&mut input).map_err(SuiteError::from)?;
-    let unknown = SuiteError::from(holdfast_model::checking::TraceError::Unknown {
-        what: "specification",
-        name: header.spec.clone(),
-    });
-    let suite = suites()
-        .into_iter()
-        .find(|suite| suite.name() == header.spec)
-        .ok_or(unknown)?;
-    let text = suite.narrate(header, input)?;
-    Ok(io::stdout().lock().write_all(text.as_bytes())?)
-}
-
-fn trace_of_mutant(id: &str, json: bool) -> Result<(), Failure> {
-    for suite in suites() {
-        if suite.mutants().iter().any(|(mutant, _)| mutant == id) {
-            let (_, trace) = suite.kill(id)?;
-            let lines = trace.ok_or_else(|| {
-                Failure::Findings(vec![format!("{id} survives: it has no trace")])
-            })?;
-            if json {
-                return Ok(io::stdout().lock().write_all(lines.as_bytes())?);
-            }
-            return tell(&mut lines.as_bytes());
-        }
-    }
-    Err(SuiteError::UnknownMutant(id.to_owned()).into())
 }
 
 fn list() -> Result<(), Failure> {

@@ -9,6 +9,7 @@
 //! - [`session`] is the recovery session: one primary's engine, every call, every stale token.
 //! - [`cluster`] is the whole: copies, authority, client, across crashes, failovers and rebuilds.
 //! - [`storage`] is one node's storage: log ring, superblocks, extent and snapshots, under any crash.
+//! - [`explore`] shows paths through them: in a browser, and as sequence diagrams.
 //!
 //! It depends on nothing of the implementation, and the implementation on nothing of it. What
 //! holds the two together is the conformance suite, which drives the engine through every edge of
@@ -17,11 +18,12 @@
 //! ```text
 //! holdfast-model check              # exhaust the quick instances, compare with docs/results
 //! holdfast-model mutants            # break every rule; each must be seen
-//! holdfast-model explore session    # walk the graph in a browser
+//! holdfast-model explore cluster    # walk the graph in a browser
 //! holdfast-model trace FILE         # read or replay a run
 //! ```
 
 pub mod checking;
 pub mod cluster;
+pub mod explore;
 pub mod session;
 pub mod storage;

@@ -9,7 +9,7 @@
 
 use stateright::{Checker, Expectation, Model};
 
-use super::{Check, Property, Spec, Verdict, action_text};
+use super::{Check, Property, Spec, Verdict};
 
 /// What stateright found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,18 +61,13 @@ impl<S: Spec> Checked<S> {
         }
     }
 
-    /// Serves stateright's Explorer for this model until the process ends.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub fn serve(self, address: std::net::SocketAddr) -> std::io::Result<()> {
-        // stateright panics where the address is taken; ask first, so that it can be said.
-        drop(std::net::TcpListener::bind(address)?);
-        self.checker().serve(address);
-        Ok(())
+    /// The names of the state properties, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.always.iter().map(|property| property.name)
     }
 
-    fn falls_not<const AT: usize>(&self, state: &S::State) -> bool {
+    /// Whether the state property at this place does not fall in a state.
+    pub(crate) fn falls_not<const AT: usize>(&self, state: &S::State) -> bool {
         match self.always.get(AT).map(|property| &property.check) {
             Some(Check::Always(holds)) => holds(&self.spec, state) != Verdict::Falls,
             Some(_) | None => true,
@@ -103,14 +98,6 @@ impl<S: Spec> Model for Checked<S> {
 
     fn next_state(&self, state: &S::State, action: S::Action) -> Option<S::State> {
         Some(self.spec.apply(state, action).0)
-    }
-
-    fn format_action(&self, action: &S::Action) -> String {
-        action_text(action)
-    }
-
-    fn format_step(&self, state: &S::State, action: S::Action) -> Option<String> {
-        Some(self.spec.show(&self.spec.apply(state, action).0))
     }
 
     fn properties(&self) -> Vec<stateright::Property<Self>> {

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::BufRead;
 use std::marker::PhantomData;
-use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::trace::{Header, Trace, TraceError};
@@ -12,6 +11,7 @@ use super::{
     Bounds, Check, CheckRow, Checked, Graph, Instance, Kind, MutantRow, OutOfBounds, PropertyRow,
     Spec, StaterightRow, action_name, explore,
 };
+use crate::explore::{Diagram, Served, Walk, picture_of_trace, svg};
 
 /// What the command line can do with a specification.
 pub trait Suite {
@@ -36,11 +36,26 @@ pub trait Suite {
     /// # Errors
     /// When the trace is malformed or the specification does not agree with it.
     fn narrate(&self, header: Header, lines: &mut dyn BufRead) -> Result<String, SuiteError>;
-    /// Serves stateright's Explorer until the process ends.
+    /// Replays the lines that follow `header` and draws the run, as SVG text.
     ///
     /// # Errors
-    /// When there is no such instance or mutant, or the address cannot be bound.
-    fn serve(&self, instance: &str, address: SocketAddr) -> Result<(), SuiteError>;
+    /// When the trace is malformed or the specification does not agree with it.
+    fn draw(&self, header: Header, lines: &mut dyn BufRead) -> Result<String, SuiteError>;
+    /// An instance for the Explorer; with `refusals`, refused calls are offered too.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    fn walk(&self, instance: &str, refusals: bool) -> Result<Box<dyn Served>, SuiteError>;
+    /// The lines that follow `header` for the Explorer, which begins at their end.
+    ///
+    /// # Errors
+    /// When the trace is malformed or the specification does not agree with it.
+    fn walk_along(
+        &self,
+        header: Header,
+        lines: &mut dyn BufRead,
+        refusals: bool,
+    ) -> Result<Box<dyn Served>, SuiteError>;
 }
 
 /// Why a suite could not do what it was asked for.
@@ -54,8 +69,6 @@ pub enum SuiteError {
     OutOfBounds(OutOfBounds),
     /// The trace is malformed or departs from the specification.
     Trace(TraceError),
-    /// The address cannot be bound.
-    Address(std::io::Error),
 }
 
 impl fmt::Display for SuiteError {
@@ -75,7 +88,6 @@ impl fmt::Display for SuiteError {
             }
             Self::OutOfBounds(error) => error.fmt(f),
             Self::Trace(error) => error.fmt(f),
-            Self::Address(error) => write!(f, "cannot listen there: {error}"),
         }
     }
 }
@@ -124,7 +136,7 @@ impl<S: Spec> Of<S> {
     }
 }
 
-impl<S: Spec> Suite for Of<S> {
+impl<S: Diagram> Suite for Of<S> {
     fn name(&self) -> &'static str {
         S::NAME
     }
@@ -159,10 +171,25 @@ impl<S: Spec> Suite for Of<S> {
         Ok(trace.narrate(&spec)?)
     }
 
-    fn serve(&self, instance: &str, address: SocketAddr) -> Result<(), SuiteError> {
-        Checked::new(Self::at(instance)?)
-            .serve(address)
-            .map_err(SuiteError::Address)
+    fn draw(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {
+        let spec = Self::under(&header.rules, &header.instance)?;
+        let trace = Trace::<S>::read_steps(header, &mut lines)?;
+        Ok(svg(&picture_of_trace(&spec, &trace)?))
+    }
+
+    fn walk(&self, instance: &str, refusals: bool) -> Result<Box<dyn Served>, SuiteError> {
+        Ok(Box::new(Walk::new(Self::at(instance)?, refusals)))
+    }
+
+    fn walk_along(
+        &self,
+        header: Header,
+        mut lines: &mut dyn BufRead,
+        refusals: bool,
+    ) -> Result<Box<dyn Served>, SuiteError> {
+        let spec = Self::under(&header.rules, &header.instance)?;
+        let trace = Trace::<S>::read_steps(header, &mut lines)?;
+        Ok(Box::new(Walk::along(spec, &trace, refusals)?))
     }
 }
 

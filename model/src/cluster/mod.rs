@@ -29,7 +29,9 @@
 //! `shipping.rs`, `recovery.rs`, `rebuild.rs`, `membership.rs`, `failover.rs`, then `properties.rs`.
 
 pub mod action;
+mod cards;
 mod client;
+mod diagram;
 mod failover;
 mod faults;
 pub mod instances;

@@ -23,7 +23,9 @@
 
 pub mod action;
 mod calls;
+mod cards;
 pub mod classify;
+mod diagram;
 mod effects;
 mod encode;
 mod ghosts;

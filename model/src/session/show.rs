@@ -139,7 +139,7 @@ fn log(log: &Log) -> String {
 }
 
 /// The word of the prose for a value.
-fn word<T: serde::Serialize>(value: &T) -> String {
+pub(super) fn word<T: serde::Serialize>(value: &T) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         Ok(other) => other.to_string().replace(['{', '}', '"'], ""),

@@ -28,6 +28,7 @@
 //! contains the step.
 
 pub mod action;
+mod diagram;
 pub mod disk;
 mod faults;
 mod flusher;

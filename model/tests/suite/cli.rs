@@ -130,5 +130,5 @@ fn a_trace_of_a_mutant_can_be_read_back() {
     assert_eq!(code(&told), 0, "{}", String::from_utf8_lossy(&told.stderr));
     assert!(String::from_utf8_lossy(&told.stdout).contains("F86 falls"));
     std::fs::write(&path, "nonsense\n").unwrap();
-    assert_eq!(code(&run(&["trace", path.to_str().unwrap()])), 1);
+    assert_eq!(code(&run(&["trace", path.to_str().unwrap()])), 2);
 }
