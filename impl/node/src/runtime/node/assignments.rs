@@ -45,16 +45,19 @@ pub(super) async fn follow(node: Arc<NodeShared>) {
 
 /// What is known of each record before the authority is asked.
 fn known(node: &NodeShared) -> BTreeMap<VolumeId, Known> {
-    let slots = node.slots();
-    let known = slots.iter().map(|(volume, slot)| {
-        let known = Known {
-            promised: slot.store.volume().promise().epoch,
-            read: slot
-                .recorded
-                .as_ref()
-                .map(|recorded| RecordVersion::of(&recorded.record)),
-        };
-        (*volume, known)
+    let slots: Vec<_> = {
+        let slots = node.slots();
+        let each = slots.iter().map(|(volume, slot)| {
+            let recorded = slot.recorded.as_ref();
+            let read = recorded.map(|recorded| RecordVersion::of(&recorded.record));
+            (*volume, Arc::clone(&slot.store), read)
+        });
+        each.collect()
+    };
+    // Without the lock on the slots: a store may keep its callers waiting.
+    let known = slots.into_iter().map(|(volume, store, read)| {
+        let promised = store.volume().promise().epoch;
+        (volume, Known { promised, read })
     });
     known.collect()
 }
