@@ -144,17 +144,18 @@ impl Extent {
         }
     }
 
-    /// The sums of at most a page of blocks.
-    pub(crate) fn sums(&self, range: BlockRange, sums: &mut Vec<u8>) -> Result<(), DiskError> {
-        sums.resize((range.count() * SUM_BYTES) as usize, 0);
-        self.sums.read_at(range.start() * SUM_BYTES, sums)
+    /// The sums of blocks.
+    pub(crate) fn sums(&self, range: BlockRange) -> Result<Vec<u8>, DiskError> {
+        let mut sums = vec![0; (range.count() * SUM_BYTES) as usize];
+        self.sums.read_at(range.start() * SUM_BYTES, &mut sums)?;
+        Ok(sums)
     }
 
     /// Begins to change the image; nobody else does meanwhile.
     pub(crate) fn overwrite(&self) -> Overwrite<'_> {
         Overwrite {
             extent: self,
-            sums: SumPage::new(&self.sums),
+            sums: SumPage::new(&self.sums, 0),
         }
     }
 
@@ -239,14 +240,18 @@ impl Overwrite<'_> {
 #[derive(Debug)]
 pub(crate) struct SumPage<'a> {
     disk: &'a Arc<dyn Disk>,
+    /// Where the first page is.
+    base: u64,
     page: u64,
     bytes: Vec<u8>,
 }
 
 impl<'a> SumPage<'a> {
-    pub(crate) fn new(disk: &'a Arc<dyn Disk>) -> Self {
+    /// Sums that begin at byte `base` of a disk.
+    pub(crate) fn new(disk: &'a Arc<dyn Disk>, base: u64) -> Self {
         Self {
             disk,
+            base,
             page: 0,
             bytes: Vec::new(),
         }
@@ -258,7 +263,8 @@ impl<'a> SumPage<'a> {
         if self.bytes.is_empty() || self.page != page {
             self.flush()?;
             let mut bytes = vec![0; PAGE_BYTES as usize];
-            self.disk.read_at(page * PAGE_BYTES, &mut bytes)?;
+            self.disk
+                .read_at(self.base + page * PAGE_BYTES, &mut bytes)?;
             self.bytes = bytes;
             self.page = page;
         }
@@ -270,7 +276,8 @@ impl<'a> SumPage<'a> {
     /// Writes the page that is being filled.
     pub(crate) fn flush(&mut self) -> Result<(), DiskError> {
         if !self.bytes.is_empty() {
-            self.disk.write_at(self.page * PAGE_BYTES, &self.bytes)?;
+            self.disk
+                .write_at(self.base + self.page * PAGE_BYTES, &self.bytes)?;
             self.bytes.clear();
         }
         Ok(())

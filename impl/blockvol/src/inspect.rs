@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId};
+use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, SnapshotId, StoreId, VolumeId};
 
 use crate::disk::{self, Disks};
 use crate::error::{Damage, OpenError};
@@ -48,6 +48,8 @@ pub struct Inspection {
     pub last_epoch: Epoch,
     /// Its lineage.
     pub lineage: Lineage,
+    /// Its snapshots, the oldest first, as of the checkpoint.
+    pub snapshots: Vec<SnapshotId>,
     /// Entries in the log.
     pub entries: u64,
     /// Bytes of log that they take.
@@ -105,8 +107,14 @@ pub fn inspect_disks(disks: &Disks) -> Result<Inspection, OpenError> {
         entries: loaded.metas.len() as u64,
         log_used: end.position - superblock.start.position,
         log_end: end.stop.clone(),
-        damage: end.damage(&ring),
+        damage: loaded.damage(&ring),
         lineage: loaded.lineage,
+        snapshots: superblock
+            .snapshots
+            .iter()
+            .filter(|record| !record.given_up)
+            .map(|record| record.id)
+            .collect(),
         volume: superblock.volume,
         store: superblock.store,
         blocks: superblock.blocks,
@@ -146,6 +154,11 @@ impl fmt::Display for Inspection {
         f.write_str("lineage    ")?;
         for entry in self.lineage.entries() {
             write!(f, " {}:{}", entry.epoch, entry.first)?;
+        }
+        writeln!(f)?;
+        f.write_str("snapshots  ")?;
+        for snapshot in &self.snapshots {
+            write!(f, " {snapshot}")?;
         }
         writeln!(f)?;
         writeln!(

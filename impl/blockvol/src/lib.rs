@@ -36,6 +36,7 @@
 
 mod disk;
 mod error;
+mod export;
 mod extent;
 mod image;
 mod index;
@@ -45,6 +46,7 @@ mod options;
 mod positions;
 mod recent;
 pub mod sim;
+mod snapshot;
 mod store;
 mod superblock;
 mod volume;
@@ -53,16 +55,18 @@ pub use disk::{Disk, Disks, SECTOR, Shelf};
 
 pub use error::{
     AppendError, BaseError, CreateError, CursorError, Damage, DiskError, DiskOp, FactsError,
-    OpenError, PinError, Poisoned, PromiseError, ReadError, RepairError, SyncError, TruncateError,
-    WriteBackError,
+    OpenError, PinError, Poisoned, PromiseError, ReadError, RepairError, SnapshotError, SyncError,
+    TruncateError, WriteBackError,
 };
+pub use export::{ExportError, ExportManifest, ImportSource};
 pub use image::{BaseManifest, CHUNK_BLOCKS, ChunkDigest, ImageDigest, chunk_count, chunk_range};
 pub use inspect::{Inspection, SlotReport, inspect, inspect_disks};
 pub use options::{
     FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions, max_entry_blocks,
 };
 pub use positions::{FlushBound, Positions, Promise, ReadPoint, Role};
+pub use snapshot::{MAX_SNAPSHOTS, SnapshotInfo};
 pub use store::{
     DamageReport, FlushStep, MetaStep, Recovery, ScrubReport, ScrubStep, Store, SyncStep,
 };
-pub use volume::{BaseInstall, BaseSource, Entry, RetentionPin, Subscription, Volume};
+pub use volume::{BaseInstall, BaseSource, Entry, RetentionPin, Snapshot, Subscription, Volume};

@@ -6,8 +6,8 @@
 //! positions (F08). Layout: `docs/formats.md`.
 
 use holdfast_types::{
-    BlockCount, Epoch, Lineage, LineageEntry, Lsn, MAX_LINEAGE_ENTRIES, SessionId, StoreId,
-    VolumeId,
+    BlockCount, Epoch, Lineage, LineageEntry, Lsn, MAX_LINEAGE_ENTRIES, SessionId, SnapshotId,
+    StoreId, VolumeId,
 };
 use uuid::Uuid;
 
@@ -15,6 +15,7 @@ use crate::disk::{Disk, DiskError};
 use crate::error::{Damage, OpenError};
 use crate::options::{MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES};
 use crate::positions::{Promise, Role};
+use crate::snapshot::{MAX_SNAPSHOTS, SnapshotRecord};
 
 /// First bytes of a superblock slot.
 pub(crate) const MAGIC: [u8; 8] = *b"HFSUPER\0";
@@ -29,7 +30,9 @@ pub(crate) const RING_OFFSET: u64 = 64 << 10;
 
 const LINEAGE_OFFSET: usize = 256;
 const CHECKSUM_OFFSET: usize = SLOT_BYTES - 4;
-const _: () = assert!(LINEAGE_OFFSET + MAX_LINEAGE_ENTRIES * 16 <= CHECKSUM_OFFSET);
+const SNAPSHOTS_OFFSET: usize = LINEAGE_OFFSET + MAX_LINEAGE_ENTRIES * 16;
+const SNAPSHOT_BYTES: usize = 32;
+const _: () = assert!(SNAPSHOTS_OFFSET + MAX_SNAPSHOTS * SNAPSHOT_BYTES <= CHECKSUM_OFFSET);
 
 /// The point after which the log replays: entry `lsn` is the last one no longer needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +82,8 @@ pub(crate) struct Superblock {
     pub(crate) floor: Floor,
     /// Highest epoch, role in it, newest session of it, incarnations.
     pub(crate) promise: Promise,
+    /// The snapshots, the oldest first.
+    pub(crate) snapshots: Vec<SnapshotRecord>,
     /// Lineage when this was written; authoritative up to `start`, the log itself beyond.
     pub(crate) lineage: Lineage,
 }
@@ -116,6 +121,7 @@ impl Superblock {
                 session: None,
                 incarnation: 0,
             },
+            snapshots: Vec::new(),
             lineage: Lineage::default(),
         }
     }
@@ -145,6 +151,7 @@ impl Superblock {
         put_u64(&mut slot, 112, self.start.epoch.0);
         put_u64(&mut slot, 120, self.start.position);
         put_u32(&mut slot, 128, self.start.chain);
+        put_u32(&mut slot, 132, self.snapshots.len() as u32);
         put_u64(&mut slot, 136, self.floor.position);
         put_u64(&mut slot, 144, self.floor.generation);
         put_u64(&mut slot, 152, self.promise.epoch.0);
@@ -155,6 +162,13 @@ impl Superblock {
         for (index, entry) in lineage.iter().enumerate() {
             put_u64(&mut slot, LINEAGE_OFFSET + index * 16, entry.epoch.0);
             put_u64(&mut slot, LINEAGE_OFFSET + index * 16 + 8, entry.first.0);
+        }
+        for (index, snapshot) in self.snapshots.iter().enumerate() {
+            let at = SNAPSHOTS_OFFSET + index * SNAPSHOT_BYTES;
+            put_u64(&mut slot, at, snapshot.id.lsn.0);
+            put_u64(&mut slot, at + 8, snapshot.id.epoch.0);
+            put_u64(&mut slot, at + 16, snapshot.blocks);
+            slot[at + 24] = u8::from(snapshot.given_up);
         }
         let checksum = crc32c::crc32c(&slot[..CHECKSUM_OFFSET]);
         put_u32(&mut slot, CHECKSUM_OFFSET, checksum);
@@ -213,6 +227,7 @@ impl Superblock {
                 session,
                 incarnation: get_u64(slot, 176),
             },
+            snapshots: decode_snapshots(slot)?,
             lineage: decode_lineage(slot)?,
         };
         if get_u32(slot, 8) == 0 || get_u64(slot, 64) != RING_OFFSET {
@@ -350,6 +365,37 @@ fn decode_lineage(slot: &[u8]) -> Result<Lineage, &'static str> {
         first: Lsn(get_u64(slot, LINEAGE_OFFSET + index * 16 + 8)),
     });
     Lineage::new(entries.collect()).map_err(|_| "lineage out of order")
+}
+
+fn decode_snapshots(slot: &[u8]) -> Result<Vec<SnapshotRecord>, &'static str> {
+    let count = get_u32(slot, 132) as usize;
+    if count > MAX_SNAPSHOTS {
+        return Err("too many snapshots");
+    }
+    let snapshots: Vec<SnapshotRecord> = (0..count)
+        .map(|index| {
+            let at = SNAPSHOTS_OFFSET + index * SNAPSHOT_BYTES;
+            SnapshotRecord {
+                id: SnapshotId {
+                    lsn: Lsn(get_u64(slot, at)),
+                    epoch: Epoch(get_u64(slot, at + 8)),
+                },
+                blocks: get_u64(slot, at + 16),
+                given_up: slot[at + 24] == 1,
+            }
+        })
+        .collect();
+    let ordered = snapshots
+        .windows(2)
+        .all(|pair| pair[0].id.lsn < pair[1].id.lsn && pair[0].blocks <= pair[1].blocks);
+    let sized = snapshots
+        .iter()
+        .all(|snapshot| (1..=MAX_BLOCKS).contains(&snapshot.blocks));
+    if ordered && sized {
+        Ok(snapshots)
+    } else {
+        Err("snapshots out of order")
+    }
 }
 
 fn role_code(role: Role) -> u8 {

@@ -1,7 +1,7 @@
 //! A volume against the reference, cut off at every operation that reached its disks.
 //!
-//! Random histories (appends of every kind, syncs, commits, write-back, cuts, promises, installs,
-//! crashes) run over simulated disks. Then, for every operation boundary of every step, several
+//! Random histories (appends of every kind, volume operations, syncs, commits, write-back, cuts,
+//! promises, installs, crashes) run over simulated disks. Then, for every operation boundary of every step, several
 //! crash images are made (nothing unsynced kept, everything, random sectors) and opened. What must
 //! hold in each:
 //!
@@ -9,6 +9,8 @@
 //!   was logged; after the step, everything that the step promised (A1, A7, F02, F20);
 //! * what was cut is not there (A2, F03); a base is the old one, untrusted, or the new one (F33);
 //! * every sector of the extent is a version between checkpoint and extent bound (F07, F18, C2);
+//! * every snapshot of the checkpoint is there, with the content of its position (F16, F78, F79), and
+//!   a restore that was interrupted is redone (F04);
 //! * promises are kept (F52).
 //!
 //! `HOLDFAST_SEED` repeats a run.
@@ -22,7 +24,8 @@ use holdfast_blockvol::{
     RetentionPin, Role, Volume,
 };
 use holdfast_types::{
-    BlockRange, EntryKind, Epoch, Lineage, LineageEntry, Lsn, SessionId, VolumeId,
+    BlockRange, EntryKind, Epoch, Lineage, LineageEntry, Lsn, SessionId, SnapshotId, SnapshotLabel,
+    VolumeId, VolumeOperation,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -42,6 +45,16 @@ enum Step {
     },
     AppendMany {
         count: u64,
+    },
+    Snapshot,
+    DeleteSnapshot {
+        which: u64,
+    },
+    Restore {
+        which: u64,
+    },
+    Grow {
+        by: u64,
     },
     NewEpoch,
     AdmitSession,
@@ -79,6 +92,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         12 => append,
         3 => (1..5_u64).prop_map(|count| Step::AppendMany { count }),
+        2 => Just(Step::Snapshot),
+        1 => any::<u64>().prop_map(|which| Step::DeleteSnapshot { which }),
+        1 => any::<u64>().prop_map(|which| Step::Restore { which }),
+        1 => (1..4_u64).prop_map(|by| Step::Grow { by }),
         1 => Just(Step::NewEpoch),
         1 => Just(Step::AdmitSession),
         4 => Just(Step::Sync),
@@ -91,7 +108,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => any::<bool>().prop_map(|finish| Step::Install { finish }),
         1 => (any::<u64>(), 0..3_u8).prop_map(|(seed, how)| Step::Crash { seed, how }),
     ];
-    vec(step, 10..50)
+    vec(step, 10..60)
 }
 
 /// What is known of the store when a step begins or ends.
@@ -179,6 +196,24 @@ impl Run {
                 self.append(*kind, BlockRange::new(*start, *count).unwrap());
             }
             Step::AppendMany { count } => self.append_many(*count),
+            Step::Snapshot => {
+                let label = SnapshotLabel::new("one").unwrap();
+                self.operate(VolumeOperation::SnapshotCreate { label });
+            }
+            Step::DeleteSnapshot { which } => {
+                if let Some(snapshot) = self.some_snapshot(*which) {
+                    self.operate(VolumeOperation::SnapshotDelete { snapshot });
+                }
+            }
+            Step::Restore { which } => {
+                if let Some(snapshot) = self.some_snapshot(*which) {
+                    self.operate(VolumeOperation::Restore { snapshot });
+                }
+            }
+            Step::Grow { by } => {
+                let blocks = self.volume.blocks_at_head() + by;
+                self.operate(VolumeOperation::Grow { blocks });
+            }
             Step::NewEpoch => self.needs_epoch = true,
             Step::AdmitSession => {
                 let promise = self.volume.promise();
@@ -233,6 +268,7 @@ impl Run {
             kind: EntryKind::EpochStart,
             range: None,
             tag: 0,
+            operation: None,
         });
         self.needs_epoch = false;
     }
@@ -252,15 +288,48 @@ impl Run {
                 kind,
                 range: Some(range),
                 tag,
+                operation: None,
             }),
+            Err(AppendError::Restoring { .. }) => self.make_room(),
             Err(AppendError::LogFull { .. }) => {
-                // Back-pressure always ends: what is durable and committed makes room (F23).
-                self.volume.sync().unwrap();
-                self.volume.set_committed(Lsn(u64::MAX - 1));
-                write_back_all(&self.volume);
-                assert!(self.volume.positions().checkpoint == self.volume.positions().head);
+                self.make_room();
             }
             Err(AppendError::Untrusted) => assert!(self.known.blank),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    /// Back-pressure always ends: what is durable and committed makes room (F23).
+    fn make_room(&mut self) {
+        self.volume.sync().unwrap();
+        self.volume.set_committed(Lsn(u64::MAX - 1));
+        write_back_all(&self.volume);
+        assert!(self.volume.positions().checkpoint == self.volume.positions().head);
+    }
+
+    /// One of the snapshots that there will be.
+    fn some_snapshot(&self, which: u64) -> Option<SnapshotId> {
+        let reference = &self.known.reference;
+        let whole = reference.whole_at(reference.head());
+        let names: Vec<SnapshotId> = whole.snapshots.keys().copied().collect();
+        let count = names.len() as u64;
+        (count > 0).then(|| names[(which % count) as usize])
+    }
+
+    fn operate(&mut self, operation: VolumeOperation) {
+        self.begin_epoch();
+        let epoch = self.volume.promise().epoch;
+        match self.volume.append_operation(epoch, &operation) {
+            Ok(_) => self.known.reference.push(RefEntry {
+                epoch,
+                kind: operation.kind(),
+                range: None,
+                tag: 0,
+                operation: Some(operation),
+            }),
+            Err(AppendError::LogFull { .. } | AppendError::Restoring { .. }) => self.make_room(),
+            Err(AppendError::Untrusted) => assert!(self.known.blank),
+            // Nothing was promised yet, or an epoch must begin first.
             Err(error) => panic!("{error}"),
         }
     }
@@ -279,6 +348,7 @@ impl Run {
                 kind: EntryKind::Write,
                 range: Some(BlockRange::new(start, 1).unwrap()),
                 tag,
+                operation: None,
             });
             entries.push(longer.as_entry(longer.head()));
         }
@@ -305,7 +375,7 @@ impl Run {
 
     fn install(&mut self, finish: bool) {
         let target = Lsn(self.known.reference.head().0 + 3);
-        let install = self.volume.begin_install().unwrap();
+        let install = self.volume.begin_install_of(BLOCKS).unwrap();
         let image: Vec<u64> = (0..BLOCKS)
             .map(|_| self.rng.below(2) * self.next_tag)
             .collect();
@@ -463,8 +533,15 @@ impl Run {
             positions.head >= durable,
             "durable {durable} was lost: {positions}"
         );
-        known.reference.assert_holds(volume);
         known.reference.assert_extent_bounded(volume, storage);
+        known.reference.assert_holds(volume);
+        if volume.restoring().is_some() {
+            // Redone from whatever the crash left of it.
+            volume.sync().unwrap();
+            volume.set_committed(Lsn(u64::MAX - 1));
+            write_back_all(volume);
+            known.reference.assert_holds(volume);
+        }
     }
 }
 

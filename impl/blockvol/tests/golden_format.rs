@@ -12,13 +12,23 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Medium, SimStorage};
 use holdfast_blockvol::{Role, Volume};
-use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId};
-use reference::{BLOCKS, LOG_BYTES, filled, format_options, open, range, read_all};
+use holdfast_types::{
+    BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId, SnapshotId, SnapshotLabel, VolumeOperation,
+};
+use reference::{
+    BLOCKS, LOG_BYTES, filled, format_options, open, range, read_all, read_snapshot, write_back_all,
+};
 
 const RING: usize = 64 << 10;
 const SLOT_1: usize = 32 << 10;
-/// Epoch start, one block, trim, zeroes: 512 + 4608 + 512 + 512 bytes.
-const RING_USED: usize = 6144;
+/// Epoch start, one block, trim, zeroes, snapshot, one block, grow.
+const RING_USED: usize = 6 * 512 + 2 * 4096 + 512;
+/// Header and map of the snapshot, and what of its blocks was copied.
+const SNAPSHOT_USED: usize = 4096 + 4096 + 6 * BLOCK_SIZE;
+const SNAPSHOT: SnapshotId = SnapshotId {
+    lsn: Lsn(5),
+    epoch: Epoch(3),
+};
 
 fn golden(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -44,20 +54,34 @@ fn made() -> (SimStorage, Volume) {
     volume
         .append(Epoch(3), EntryKind::WriteZeroes, range(7, 2), nothing)
         .unwrap();
-    volume.set_committed(Lsn(1));
-    volume.write_back().unwrap();
+    let label = SnapshotLabel::new("golden").unwrap();
+    volume
+        .append_operation(Epoch(3), &VolumeOperation::SnapshotCreate { label })
+        .unwrap();
+    volume
+        .append(Epoch(3), EntryKind::Write, range(5, 1), filled(9, 1))
+        .unwrap();
+    volume.sync().unwrap();
+    volume.set_committed(Lsn(6));
+    write_back_all(&volume);
+    let grow = VolumeOperation::Grow { blocks: 2 * BLOCKS };
+    volume.append_operation(Epoch(3), &grow).unwrap();
     volume.admit_session(Epoch(3), SessionId(12)).unwrap();
     volume.set_role(Epoch(3), Role::Replica).unwrap();
     volume.close().unwrap();
     (storage, volume)
 }
 
-fn pieces(storage: &SimStorage) -> [(&'static str, Vec<u8>); 3] {
+fn pieces(storage: &SimStorage) -> [(&'static str, Vec<u8>); 6] {
     let log = storage.visible(Medium::Log);
+    let snapshot = storage.visible(Medium::Snapshot(SNAPSHOT));
     [
         ("slot-0.bin", log[..BLOCK_SIZE].to_vec()),
         ("slot-1.bin", log[SLOT_1..SLOT_1 + BLOCK_SIZE].to_vec()),
         ("ring.bin", log[RING..RING + RING_USED].to_vec()),
+        ("extent.bin", storage.visible(Medium::Extent)),
+        ("sums.bin", storage.visible(Medium::Sums)),
+        ("snapshot.bin", snapshot[..SNAPSHOT_USED].to_vec()),
     ]
 }
 
@@ -87,12 +111,26 @@ fn the_golden_files_open_and_hold_what_was_written() {
         let bytes = fs::read(golden(name)).unwrap();
         log[at..at + bytes.len()].copy_from_slice(&bytes);
     }
-    let storage = SimStorage::from_images(log, vec![0; BLOCKS as usize * BLOCK_SIZE]);
+    let extent = fs::read(golden("extent.bin")).unwrap();
+    let storage = SimStorage::from_images(log, extent);
+    let sums = fs::read(golden("sums.bin")).unwrap();
+    assert_eq!(storage.visible(Medium::Sums), sums);
+    let snapshot = fs::read(golden("snapshot.bin")).unwrap();
+    let whole = 4096 + 4096 + BLOCKS * BLOCK_SIZE as u64;
+    let file = storage.disks().snapshots.create(SNAPSHOT, whole).unwrap();
+    file.write_at(0, &snapshot).unwrap();
     let volume = open(&storage);
-    assert_eq!(volume.last(), (Lsn(4), Epoch(3)));
+    assert_eq!(volume.last(), (Lsn(7), Epoch(3)));
     assert_eq!(volume.promise().session, Some(SessionId(12)));
-    assert_eq!(volume.positions().checkpoint, Lsn(1));
-    assert_eq!(read_all(&volume)[5], 0x1122_3344_5566_7788);
+    assert_eq!(volume.positions().checkpoint, Lsn(6));
+    assert_eq!(
+        (volume.blocks(), volume.blocks_at_head()),
+        (BLOCKS, 2 * BLOCKS)
+    );
+    assert_eq!(read_all(&volume)[5], 9);
+    assert_eq!(read_snapshot(&volume, SNAPSHOT)[5], 0x1122_3344_5566_7788);
+    let info = volume.snapshots().unwrap().remove(0);
+    assert_eq!(info.label.as_str(), "golden");
     let kinds: Vec<EntryKind> = volume
         .entries(Lsn(0), 1 << 20)
         .unwrap()
@@ -104,6 +142,9 @@ fn the_golden_files_open_and_hold_what_was_written() {
         EntryKind::Write,
         EntryKind::Trim,
         EntryKind::WriteZeroes,
+        EntryKind::SnapshotCreate,
+        EntryKind::Write,
+        EntryKind::Grow,
     ];
     assert_eq!(kinds, expected);
 }
@@ -132,10 +173,13 @@ fn the_documented_offsets_are_those_of_the_files() {
     );
     assert_eq!(
         (u64_at(newer, 80), u64_at(newer, 88)),
-        (1, 1),
+        (6, 6),
         "checkpoint, bound"
     );
-    assert_eq!(u64_at(newer, 96), 4, "durable");
+    assert_eq!(u64_at(newer, 96), 7, "durable");
+    assert_eq!(u32_at(newer, 132), 1, "snapshots");
+    assert_eq!((u64_at(newer, 2304), u64_at(newer, 2312)), (5, 3));
+    assert_eq!((u64_at(newer, 2320), newer[2328]), (BLOCKS, 0));
     assert_eq!(u64_at(newer, 152), 3, "promised epoch");
     assert_eq!((u64_at(newer, 160), newer[168], newer[169]), (12, 1, 1));
     assert_eq!((u64_at(newer, 256), u64_at(newer, 264)), (3, 1), "lineage");
@@ -157,9 +201,31 @@ fn the_documented_offsets_are_those_of_the_files() {
         crc32c::crc32c(&second[128..128 + 4096])
     );
     assert_eq!(u32_at(second, 124), crc32c::crc32c(&second[..124]));
+    let snapshot_entry = &ring[6144..];
+    assert_eq!((snapshot_entry[10], u32_at(snapshot_entry, 12)), (5, 256));
+    assert_eq!(&snapshot_entry[128 + 18..128 + 24], b"golden");
+    let grow = &ring[6144 + 512 + 4608..];
+    assert_eq!((grow[10], u64_at(grow, 128)), (7, 2 * BLOCKS));
     assert_eq!(
         u64_at(&ring[5120..], 80),
         2,
         "durable when the third was logged"
     );
+
+    let block = |number: u64, content: &[u8]| {
+        crc32c::crc32c_append(crc32c::crc32c(&number.to_le_bytes()), content)
+    };
+    let extent = fs::read(golden("extent.bin")).unwrap();
+    let sums = fs::read(golden("sums.bin")).unwrap();
+    let five = &extent[5 * BLOCK_SIZE..6 * BLOCK_SIZE];
+    assert_eq!(u32_at(&sums, 20), block(5, five));
+    assert_eq!(sums.len(), 4096);
+    let snapshot = fs::read(golden("snapshot.bin")).unwrap();
+    assert_eq!(&snapshot[0..8], b"HFSNAP\0\0");
+    assert_eq!((u64_at(&snapshot, 32), u64_at(&snapshot, 40)), (5, 3));
+    assert_eq!((u64_at(&snapshot, 48), u32_at(&snapshot, 56)), (BLOCKS, 6));
+    assert_eq!(&snapshot[64..70], b"golden");
+    assert_eq!(u32_at(&snapshot, 4092), crc32c::crc32c(&snapshot[..4092]));
+    let copied = &snapshot[8192 + 5 * BLOCK_SIZE..8192 + 6 * BLOCK_SIZE];
+    assert_eq!(u32_at(&snapshot, 4096 + 20), block(5, copied));
 }

@@ -1,6 +1,6 @@
 //! Why the image was not written, read, copied or replaced.
 
-use holdfast_types::{BlockCount, BlockRange, Lsn, VolumeId};
+use holdfast_types::{BlockCount, BlockRange, Lsn, SnapshotId, VolumeId};
 use thiserror::Error;
 
 use super::{Damage, DiskError, PinError, Poisoned};
@@ -12,7 +12,17 @@ pub enum WriteBackError {
     /// The extent refused; the step is tried again (F22).
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The log's own bytes are damaged: write-back stops here, for good (F10).
+    /// A volume operation cannot be carried out on this copy, which must be rebuilt: write-back stops
+    /// here, for good.
+    #[error("entry {lsn} cannot be carried out on this copy: {what}; rebuild it from another")]
+    Operation {
+        /// The entry.
+        lsn: Lsn,
+        /// Why not.
+        what: &'static str,
+    },
+    /// The log's own bytes are damaged: write-back stops here, for good (F10). Or blocks of the image
+    /// that a snapshot needs: it goes on when they are repaired.
     #[error(transparent)]
     Damaged(#[from] Damage),
     /// See [`Poisoned`].
@@ -42,6 +52,12 @@ pub enum ReadError {
     /// The image is being replaced, or its replacement was interrupted.
     #[error("the image of this store is being replaced: it cannot be read")]
     Untrusted,
+    /// A restore is under way; reads wait for it.
+    #[error("entry {lsn} restores a snapshot: reads wait until it is carried out")]
+    Restoring {
+        /// The entry.
+        lsn: Lsn,
+    },
     /// Content fails its checksum; it is never served (F21).
     #[error(transparent)]
     Damaged(#[from] Damage),
@@ -92,6 +108,13 @@ pub enum BaseError {
     MissingChunk {
         /// The first one missing.
         index: u64,
+    },
+    /// A volume operation was carried out while the image was copied, which is then not that of any
+    /// one position (F79): the copy begins anew.
+    #[error("entry {lsn} changed the volume as a whole while its image was copied: begin anew")]
+    OperationMeanwhile {
+        /// The entry.
+        lsn: Lsn,
     },
     /// The manifest is of another volume.
     #[error("a base of volume {found} for a store of volume {expected}")]
@@ -187,4 +210,37 @@ pub enum RepairError {
     /// See [`Poisoned`].
     #[error(transparent)]
     Poisoned(#[from] Poisoned),
+}
+
+/// Why a snapshot was not read or exported.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// There is none of this name.
+    #[error("no snapshot {snapshot}")]
+    NoSuchSnapshot {
+        /// The name asked for.
+        snapshot: SnapshotId,
+    },
+    /// The range lies outside the snapshot.
+    #[error("blocks {range} lie outside the snapshot of {blocks} blocks")]
+    OutOfBounds {
+        /// The range asked for.
+        range: BlockRange,
+        /// The size of the volume then.
+        blocks: BlockCount,
+    },
+    /// The buffer is not of the range's size.
+    #[error("a buffer of {found} bytes for {expected} bytes of blocks")]
+    BufferSize {
+        /// The bytes of the range.
+        expected: u64,
+        /// The bytes of the buffer.
+        found: u64,
+    },
+    /// Content fails its checksum; it is never served (F21).
+    #[error(transparent)]
+    Damaged(#[from] Damage),
+    /// The disk refused.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
 }

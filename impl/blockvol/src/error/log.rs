@@ -92,6 +92,18 @@ pub enum AppendError {
         /// The epoch offered.
         found: Epoch,
     },
+    /// A volume operation that makes no sense here.
+    #[error("this volume operation is refused: {what}")]
+    Operation {
+        /// Why.
+        what: &'static str,
+    },
+    /// A restore is under way; writes wait for it.
+    #[error("entry {lsn} restores a snapshot: writes wait until it is carried out")]
+    Restoring {
+        /// The entry.
+        lsn: Lsn,
+    },
     /// The image is being replaced, or its replacement was interrupted.
     #[error("the image of this store is being replaced: only a rebuild makes it whole")]
     Untrusted,

@@ -11,10 +11,10 @@ mod store;
 
 use std::io;
 
-use holdfast_types::{BlockRange, Lsn};
+use holdfast_types::{BlockRange, Lsn, SnapshotId};
 use thiserror::Error;
 
-pub use image::{BaseError, ReadError, RepairError, WriteBackError};
+pub use image::{BaseError, ReadError, RepairError, SnapshotError, WriteBackError};
 pub use log::{AppendError, CursorError, PinError, SyncError, TruncateError};
 pub use store::{CreateError, FactsError, OpenError, PromiseError};
 
@@ -124,6 +124,22 @@ pub enum Damage {
     /// Blocks of the image are not what was written there.
     #[error("blocks {range} of the image fail their checksums; repair them from another copy")]
     Extent {
+        /// The blocks.
+        range: BlockRange,
+    },
+    /// The file of a snapshot is not what was written.
+    #[error("snapshot {snapshot}: {what}; rebuild this copy from another")]
+    SnapshotFile {
+        /// The snapshot.
+        snapshot: SnapshotId,
+        /// What was found.
+        what: String,
+    },
+    /// Blocks that were copied out for a snapshot are not what was written.
+    #[error("blocks {range} of snapshot {snapshot} fail their checksums; another copy has them")]
+    SnapshotBlocks {
+        /// The snapshot whose file holds them.
+        snapshot: SnapshotId,
         /// The blocks.
         range: BlockRange,
     },

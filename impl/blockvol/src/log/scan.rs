@@ -10,7 +10,9 @@
 
 use std::sync::Arc;
 
-use holdfast_types::{BLOCK_SIZE, BlockCount, BlockRange, EntryKind, Epoch, Lsn, VolumeId};
+use holdfast_types::{
+    BLOCK_SIZE, BlockCount, BlockRange, EntryKind, Epoch, Lsn, VolumeId, VolumeOperation,
+};
 
 use super::header::{HEADER_BYTES, Header, checksum_of, payload_len, stored_len};
 use super::ring::Ring;
@@ -201,6 +203,12 @@ impl Scan {
                         checksum,
                         kind: header.kind,
                     };
+                    if header.kind == EntryKind::Grow
+                        && let Ok(VolumeOperation::Grow { blocks }) =
+                            VolumeOperation::decode(header.kind, payload)
+                    {
+                        self.rules.blocks = self.rules.blocks.max(blocks);
+                    }
                     visit(header.lsn, &meta, payload);
                     self.take(&header, &meta);
                 }

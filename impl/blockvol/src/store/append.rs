@@ -1,9 +1,10 @@
 //! Appending: checks first, then one positioned write, then the LSN exists (F13).
 
 use bytes::Bytes;
-use holdfast_types::{BlockRange, EntryKind, Epoch, LogEntry, Lsn};
+use holdfast_types::{BlockCount, BlockRange, EntryKind, Epoch, LogEntry, Lsn, VolumeOperation};
 
 use super::Store;
+use super::operations::size_after;
 use crate::error::AppendError;
 use crate::image::range_bytes;
 use crate::log::header::{HEADER_BYTES, Header, checksum_of, payload_len, stored_len};
@@ -46,6 +47,11 @@ impl Store {
                 promised,
                 found: epoch,
             });
+        }
+        if let Some(lsn) = self.restoring()
+            && kind != EntryKind::EpochStart
+        {
+            return Err(AppendError::Restoring { lsn });
         }
         self.append_new(&[NewEntry {
             epoch,
@@ -115,8 +121,9 @@ impl Store {
             return Err(AppendError::Untrusted);
         }
         let mut last = self.tail.epoch;
+        let mut blocks = self.blocks_at_head();
         for entry in entries {
-            self.check_shape(entry)?;
+            blocks = self.check_shape(entry, blocks)?;
             self.check_epoch(last, entry)?;
             last = entry.epoch;
         }
@@ -126,10 +133,16 @@ impl Store {
         self.write_entries(entries)
     }
 
-    fn check_shape(&self, entry: &NewEntry) -> Result<(), AppendError> {
+    /// Whether kind, range and payload fit each other and a volume of so many blocks; its size after
+    /// the entry.
+    fn check_shape(&self, entry: &NewEntry, blocks: BlockCount) -> Result<BlockCount, AppendError> {
+        if entry.kind.is_operation() && entry.range.is_none() {
+            let operation = self.check_operation(entry)?;
+            return Ok(size_after(&operation).map_or(blocks, |after| after.max(blocks)));
+        }
         let Some(range) = entry.range else {
             return match (entry.kind.has_range(), entry.payload.is_empty()) {
-                (false, true) => Ok(()),
+                (false, true) => Ok(blocks),
                 (true, _) => Err(AppendError::Malformed {
                     what: "an entry of this kind names a range",
                 }),
@@ -140,10 +153,9 @@ impl Store {
         };
         if !entry.kind.has_range() {
             return Err(AppendError::Malformed {
-                what: "an epoch start names no range",
+                what: "an entry of this kind names no range",
             });
         }
-        let blocks = self.superblock.blocks;
         if !range.is_within(blocks) {
             return Err(AppendError::OutOfBounds { range, blocks });
         }
@@ -164,7 +176,7 @@ impl Store {
                 what: "the payload is not of the range's size",
             });
         }
-        Ok(())
+        Ok(blocks)
     }
 
     fn check_epoch(&self, last: Epoch, entry: &NewEntry) -> Result<(), AppendError> {
@@ -207,7 +219,7 @@ impl Store {
     }
 
     /// Bytes kept free for epoch-start entries: 64 of them, at most an eighth of the ring.
-    fn reserve(&self) -> u64 {
+    pub(super) fn reserve(&self) -> u64 {
         (EPOCH_STARTS_RESERVED * stored_len(0)).min(self.ring.bytes() / 8)
     }
 
@@ -279,6 +291,11 @@ impl Store {
             unreachable!("lineage refused entry {lsn}: {error}");
         }
         self.index.record(lsn, &meta, &entry.payload);
+        if entry.kind.is_operation()
+            && let Ok(operation) = VolumeOperation::decode(entry.kind, &entry.payload)
+        {
+            self.operations.push_back((lsn, operation));
+        }
         self.recent.push(entry.payload.clone());
         self.metas.push_back(meta);
     }

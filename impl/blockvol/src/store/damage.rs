@@ -48,7 +48,10 @@ impl KnownDamage {
                 }
             }
             // These stop a store, or are mended where they are found.
-            Damage::LogBroken { .. } | Damage::Superblock { .. } => {}
+            Damage::LogBroken { .. }
+            | Damage::Superblock { .. }
+            | Damage::SnapshotFile { .. }
+            | Damage::SnapshotBlocks { .. } => {}
         }
     }
 

@@ -3,29 +3,34 @@
 //!
 //! One cycle, and what a crash after each step leaves:
 //! 1. the extent bound is raised to the run's end, durably: redo covers what follows;
-//! 2. the newest content of every block of the run, and its sum, is written to the extent, in block
+//! 2. what snapshots need of the blocks of the run is copied out, durably ([`crate::snapshot`]); then
+//!    the newest content of every block of the run, and its sum, is written to the extent, in block
 //!    order: some of it may be there, all of it is in the log;
 //! 3. the extent is synced: all of it is there;
 //! 4. checkpoint and start of the log move, durably: the run need not be replayed;
 //! 5. only now may its space be used again (F09).
 //!
 //! The run is taken from the log itself, entry by entry, so that no logged entry can be passed
-//! over (F07), and every payload is verified before it is used: damage stops the cycle (F10).
+//! over (F07), and every payload is verified before it is used: damage stops the cycle (F10). A run
+//! ends before a volume operation, which is a cycle of its own ([`super::operations`]).
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn};
 
 use super::Store;
 use super::meta::{Copies, MetaStep};
+use super::operations::OperationStep;
 use super::read::load_payload;
 use crate::disk::{DiskError, DiskOp};
 use crate::error::{Poisoned, WriteBackError};
-use crate::extent::{Extent, Overwrite};
+use crate::extent::{Extent, Overwrite, SUM_OF_ZEROES, join, sum_at};
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
 use crate::positions::FlushBound;
+use crate::snapshot::{Chain, copy_out, pieces};
 
 /// Payload bytes of one run at most, beyond its first entry.
 const RUN_BYTES_MAX: u64 = 32 << 20;
@@ -38,10 +43,23 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 #[derive(Debug)]
 #[must_use]
 pub struct FlushStep {
+    work: Work,
+    to: Lsn,
+}
+
+#[derive(Debug)]
+enum Work {
+    Run(Run),
+    Operation(Box<OperationStep>),
+}
+
+/// A run of entries, none of them a volume operation.
+#[derive(Debug)]
+struct Run {
     ring: Ring,
     extent: Extent,
+    chain: Arc<Chain>,
     entries: Vec<(Lsn, Meta, Option<Bytes>)>,
-    to: Lsn,
 }
 
 impl FlushStep {
@@ -51,11 +69,28 @@ impl FlushStep {
         self.to
     }
 
-    /// Writes the effects of the run and syncs the extent (steps 2 and 3).
+    /// Writes the effects of the run and syncs the extent (steps 2 and 3), or carries out the
+    /// operation.
     ///
     /// # Errors
     /// What the disk said, or damage in the log.
     pub fn run(&self) -> Result<(), WriteBackError> {
+        match &self.work {
+            Work::Run(run) => run.run(),
+            Work::Operation(operation) => operation.run(),
+        }
+    }
+
+    fn raises_bound(&self) -> bool {
+        match &self.work {
+            Work::Run(_) => true,
+            Work::Operation(operation) => operation.raises_bound(),
+        }
+    }
+}
+
+impl Run {
+    fn run(&self) -> Result<(), WriteBackError> {
         let effects = self.effects();
         let mut payloads: BTreeMap<usize, Bytes> = BTreeMap::new();
         for (entry, _) in effects.blocks.values() {
@@ -66,6 +101,7 @@ impl FlushStep {
                 payloads.insert(*entry, payload?);
             }
         }
+        self.copy_out(&effects)?;
         let mut overwrite = self.extent.overwrite();
         for range in &effects.zeroed {
             overwrite.zero(*range)?;
@@ -73,6 +109,33 @@ impl FlushStep {
         write_blocks(&mut overwrite, &effects.blocks, &payloads)?;
         overwrite.sync()?;
         Ok(())
+    }
+
+    /// Copies what is about to change, and a snapshot needs, out of the image.
+    fn copy_out(&self, effects: &Effects) -> Result<(), WriteBackError> {
+        if self.chain.newest().is_none() {
+            return Ok(());
+        }
+        let mut written = Vec::new();
+        for block in effects.blocks.keys() {
+            join(&mut written, *block);
+        }
+        copy_out(&self.chain, &self.extent, written)?;
+        copy_out(&self.chain, &self.extent, self.changed_by_zeroes(effects)?)
+    }
+
+    /// What is zeroed and is not zeroes yet.
+    fn changed_by_zeroes(&self, effects: &Effects) -> Result<Vec<BlockRange>, DiskError> {
+        let mut changed = Vec::new();
+        for piece in effects.zeroed.iter().copied().flat_map(pieces) {
+            let sums = self.extent.sums(piece)?;
+            for (index, block) in (piece.start()..piece.end()).enumerate() {
+                if sum_at(&sums, index) != SUM_OF_ZEROES {
+                    join(&mut changed, block);
+                }
+            }
+        }
+        Ok(changed)
     }
 
     /// The newest content of every block of the run. Zeroed ranges go first: what a later entry
@@ -171,6 +234,15 @@ impl Store {
             let Some(meta) = self.meta(next).copied() else {
                 unreachable!("entry {next} is not retained, though beyond the checkpoint");
             };
+            if meta.kind.is_operation() {
+                if entries.is_empty() {
+                    return Ok(self.operation_step(next).map(|operation| FlushStep {
+                        work: Work::Operation(Box::new(operation)),
+                        to: next,
+                    }));
+                }
+                break;
+            }
             bytes += meta.payload_len();
             if bytes > RUN_BYTES_MAX && !entries.is_empty() {
                 break;
@@ -179,9 +251,12 @@ impl Store {
             lsn = next;
         }
         Ok((!entries.is_empty()).then(|| FlushStep {
-            ring: self.ring.clone(),
-            extent: self.extent.clone(),
-            entries,
+            work: Work::Run(Run {
+                ring: self.ring.clone(),
+                extent: self.extent.clone(),
+                chain: Arc::clone(&self.chain),
+                entries,
+            }),
             to: lsn,
         }))
     }
@@ -192,7 +267,7 @@ impl Store {
     /// When the store is poisoned.
     pub fn begin_bound(&mut self, step: &FlushStep) -> Result<Option<MetaStep>, Poisoned> {
         let to = step.to;
-        if to <= self.superblock.extent_bound {
+        if to <= self.superblock.extent_bound || !step.raises_bound() {
             return Ok(None);
         }
         self.begin_meta(Copies::One, |next| next.extent_bound = to)
@@ -210,9 +285,17 @@ impl Store {
             Err(WriteBackError::Disk(error)) if error.op == DiskOp::Sync => {
                 Err(self.poison(error).into())
             }
+            Err(WriteBackError::Damaged(damage)) if Self::keeps_going(&damage) => {
+                self.known_damage.note(&damage);
+                Err(damage.into())
+            }
             Err(WriteBackError::Damaged(damage)) => {
                 self.poison_damaged(&damage);
                 Err(damage.into())
+            }
+            Err(refused @ WriteBackError::Operation { .. }) => {
+                self.poison_refused(&refused);
+                Err(refused)
             }
             Ok(()) | Err(WriteBackError::Disk(_) | WriteBackError::Poisoned(_)) => result,
         }
@@ -227,13 +310,22 @@ impl Store {
     pub fn begin_checkpoint(&mut self, step: &FlushStep) -> Result<MetaStep, Poisoned> {
         let to = step.to;
         assert!(
-            to <= self.superblock.extent_bound,
+            to <= self.superblock.extent_bound || !step.raises_bound(),
             "effects beyond the bound"
         );
         let start = self.next_start();
-        self.begin_meta(Copies::One, |next| {
+        // The loss of a slot must not undo an operation: its files are not made again, or gone.
+        let copies = match &step.work {
+            Work::Run(_) => Copies::One,
+            Work::Operation(_) => Copies::Both,
+        };
+        self.begin_meta(copies, |next| {
             next.checkpoint = to;
+            next.extent_bound = next.extent_bound.max(to);
             next.start = start;
+            if let Work::Operation(operation) = &step.work {
+                operation.record(next);
+            }
         })
     }
 
@@ -248,10 +340,13 @@ impl Store {
         result: Result<(), DiskError>,
     ) -> Result<(), Poisoned> {
         self.finish_meta(step, result)?;
-        for (_, meta, _) in &flush.entries {
-            if let Some(range) = meta.range {
-                self.index.settle(range, flush.to);
+        match &flush.work {
+            Work::Run(run) => {
+                for range in run.entries.iter().filter_map(|(_, meta, _)| meta.range) {
+                    self.index.settle(range, flush.to);
+                }
             }
+            Work::Operation(operation) => self.finish_operation(operation),
         }
         self.assert_ordered();
         Ok(())
@@ -279,7 +374,7 @@ impl Store {
     pub fn write_back(&mut self) -> Result<bool, WriteBackError> {
         let Some(flush) = self.begin_flush()? else {
             let Some(step) = self.begin_reclaim()? else {
-                return Ok(false);
+                return self.drain_one();
             };
             let result = step.run();
             self.finish_meta(step, result)?;

@@ -1,8 +1,8 @@
 //! Replacing the image (rebuild): untrusted, durably, before the first byte of it is overwritten,
 //! and switched to the new base in one durable step.
 //!
-//! 1. *begin*: the superblock says `extent_bound = MAX` and an empty log at position 0; dirty
-//!    state is dropped, write-back and appends have nothing to work on (F05, F06);
+//! 1. *begin*: the superblock says `extent_bound = MAX`, an empty log at position 0 and no snapshots;
+//!    dirty state is dropped, write-back and appends have nothing to work on (F05, F06);
 //! 2. chunks are verified and written to the extent, and the extent is synced;
 //! 3. *finish*: the superblock names the new base: checkpoint, extent bound, lineage, and an empty
 //!    log that begins at `base + 1`.
@@ -10,7 +10,9 @@
 //! A crash before 3 leaves the marker of step 1: the store opens, can do nothing but be rebuilt,
 //! and reports itself untrusted (F33). A crash after 3 leaves the new base.
 
-use holdfast_types::{Epoch, Lineage, Lsn};
+use std::sync::Arc;
+
+use holdfast_types::{BlockCount, Epoch, Lineage, Lsn};
 
 use super::Store;
 use super::damage::KnownDamage;
@@ -75,8 +77,8 @@ impl SwitchStep {
 
 impl Store {
     /// Begins step 1.
-    pub(crate) fn begin_blank(&mut self) -> Result<SwitchStep, Poisoned> {
-        self.begin_switch(Lsn::ZERO, Lsn::MAX, Lineage::default())
+    pub(crate) fn begin_blank(&mut self, blocks: BlockCount) -> Result<SwitchStep, Poisoned> {
+        self.begin_switch(Lsn::ZERO, Lsn::MAX, Lineage::default(), blocks)
     }
 
     /// Takes the result of step 1. Returns what names this install: a later one ends it.
@@ -92,7 +94,7 @@ impl Store {
 
     /// Step 1 in one go.
     pub(crate) fn blank(&mut self) -> Result<u64, Poisoned> {
-        let step = self.begin_blank()?;
+        let step = self.begin_blank(self.superblock.blocks)?;
         let result = step.run();
         self.finish_blank(step, result)
     }
@@ -117,7 +119,8 @@ impl Store {
         check_manifest(&self.superblock, manifest)?;
         let mut lineage = manifest.lineage.clone();
         lineage.truncate_to(manifest.base_lsn);
-        Ok(self.begin_switch(manifest.base_lsn, manifest.extent_bound, lineage)?)
+        let blocks = self.superblock.blocks;
+        Ok(self.begin_switch(manifest.base_lsn, manifest.extent_bound, lineage, blocks)?)
     }
 
     /// Takes the result of step 3.
@@ -140,6 +143,7 @@ impl Store {
         base: Lsn,
         extent_bound: Lsn,
         lineage: Lineage,
+        blocks: BlockCount,
     ) -> Result<SwitchStep, Poisoned> {
         let start = LogStart {
             lsn: base,
@@ -154,6 +158,8 @@ impl Store {
             next.durable = base;
             next.lineage = lineage.clone();
             next.start = start;
+            next.snapshots.clear();
+            next.blocks = blocks;
             next.floor = Floor {
                 position: start.position,
                 generation,
@@ -182,6 +188,9 @@ impl Store {
         let base = start.lsn;
         self.finish_meta(meta, result)?;
         self.metas.clear();
+        self.operations.clear();
+        self.chain = Arc::default();
+        self.drained = 0;
         self.index = DirtyIndex::default();
         self.recent.reset(base);
         self.revoke_beyond(None);

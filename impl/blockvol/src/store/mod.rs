@@ -24,16 +24,19 @@ mod flush;
 mod install;
 mod meta;
 mod open;
+mod operations;
 mod pins;
 mod read;
 mod repair;
 mod scrub;
+mod snapshots;
 mod sync;
 mod truncate;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
-use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId};
+use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId, VolumeOperation};
 
 use crate::disk::{DiskError, DiskOp, Disks};
 use crate::error::{Damage, Poisoned, WriteBackError};
@@ -44,6 +47,7 @@ use crate::log::scan::Meta;
 use crate::options::{VolumeOptions, max_entry_blocks};
 use crate::positions::{FlushBound, Positions, Promise};
 use crate::recent::Recent;
+use crate::snapshot::Chain;
 use crate::superblock::{LogStart, Superblock};
 
 pub use damage::DamageReport;
@@ -54,8 +58,10 @@ pub use meta::MetaStep;
 pub use open::Recovery;
 pub(crate) use open::{format, load_log, load_superblock, log_disk_len, ring_bytes};
 pub(crate) use pins::PinId;
+pub(crate) use read::ReadPlan;
 use scrub::ScrubPlace;
 pub use scrub::{ScrubReport, ScrubStep};
+pub(crate) use snapshots::{At, read_snapshot};
 pub use sync::SyncStep;
 
 /// See the module.
@@ -95,6 +101,11 @@ pub struct Store {
     /// How many repairs of the extent there were.
     repairs: u64,
     scrub: ScrubPlace,
+    /// The operations beyond the checkpoint, in order.
+    operations: VecDeque<(Lsn, VolumeOperation)>,
+    chain: Arc<Chain>,
+    /// How far the oldest snapshot that was given up is drained.
+    drained: u64,
     scratch: Vec<u8>,
 }
 
@@ -111,7 +122,7 @@ impl Store {
         self.superblock.store
     }
 
-    /// The size of the volume.
+    /// The size of the volume, as of the checkpoint.
     #[must_use]
     pub fn blocks(&self) -> BlockCount {
         self.superblock.blocks
@@ -239,6 +250,13 @@ impl Store {
         let name = self.disks.log.name().to_owned();
         let source = std::io::Error::new(std::io::ErrorKind::InvalidData, damage.to_string());
         self.poison(DiskError::new(DiskOp::Read, &name, 0, 0, &source))
+    }
+
+    /// Stops the store because it cannot do what every copy does.
+    fn poison_refused(&mut self, refused: &WriteBackError) -> Poisoned {
+        let name = self.disks.extent.name().to_owned();
+        let source = std::io::Error::new(std::io::ErrorKind::Unsupported, refused.to_string());
+        self.poison(DiskError::new(DiskOp::Write, &name, 0, 0, &source))
     }
 
     /// The entry at `lsn`, if it is retained.

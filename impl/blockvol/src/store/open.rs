@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use holdfast_types::{BLOCK_SIZE, Lineage, Lsn};
+use holdfast_types::{BLOCK_SIZE, Lineage, Lsn, VolumeOperation};
 
 use super::Store;
 use super::damage::KnownDamage;
 use super::meta::Copies;
 use super::scrub::ScrubPlace;
+use super::snapshots::open_chain;
 use crate::disk::{DiskError, Disks};
-use crate::error::{OpenError, SyncError};
+use crate::error::{Damage, OpenError, SyncError};
 use crate::extent::{Extent, sums_len};
 use crate::index::DirtyIndex;
 use crate::log::ring::Ring;
@@ -67,6 +68,17 @@ pub(crate) struct Loaded {
     pub(crate) index: DirtyIndex,
     pub(crate) lineage: Lineage,
     pub(crate) end: LogEnd,
+    pub(crate) operations: VecDeque<(Lsn, VolumeOperation)>,
+    /// An operation that cannot be read, though its checksums are good.
+    pub(crate) unreadable: Option<Lsn>,
+}
+
+impl Loaded {
+    /// What is broken, if anything is.
+    pub(crate) fn damage(&self, ring: &Ring) -> Option<Damage> {
+        let unreadable = self.unreadable.map(|lsn| Damage::LogPayload { lsn, at: 0 });
+        self.end.damage(ring).or(unreadable)
+    }
 }
 
 /// The superblock in force, once the disks are as long as it says.
@@ -102,12 +114,20 @@ pub(crate) fn load_superblock(disks: &Disks) -> Result<Superblock, OpenError> {
 pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, DiskError> {
     let mut metas = VecDeque::new();
     let mut index = DirtyIndex::default();
+    let mut operations = VecDeque::new();
+    let mut unreadable = None;
     let mut lineage = superblock.lineage.clone();
     lineage.truncate_to(superblock.start.lsn);
     let end = Scan::new(ring, Rules::of(superblock)).run(|lsn, meta, payload| {
         metas.push_back(*meta);
         if lsn > superblock.checkpoint {
             index.record(lsn, meta, payload);
+            if meta.kind.is_operation() {
+                match VolumeOperation::decode(meta.kind, payload) {
+                    Ok(operation) => operations.push_back((lsn, operation)),
+                    Err(_) => unreadable = unreadable.or(Some(lsn)),
+                }
+            }
         }
         // Epochs in a log never go back: the chain of each entry names its predecessor's.
         let _ = lineage.record(meta.epoch, lsn);
@@ -117,6 +137,8 @@ pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, D
         index,
         lineage,
         end,
+        operations,
+        unreadable,
     })
 }
 
@@ -135,19 +157,31 @@ impl Store {
         let superblock = load_superblock(&disks)?;
         let ring = Ring::new(Arc::clone(&disks.log), superblock.ring_bytes);
         let loaded = load_log(&superblock, &ring)?;
-        let damage = loaded.end.damage(&ring);
+        let damage = loaded.damage(&ring);
         let witnessed = loaded.end.witnessed;
         let mut store = Self::assemble(disks, ring, options, superblock, loaded);
         match (damage, recovery) {
             (None, Recovery::Strict | Recovery::DiscardDamaged) => {
-                store.prove_durable(witnessed)?;
-                store.begin_incarnation()?;
+                match (open_chain(&store.disks, &store.superblock), recovery) {
+                    (Ok(chain), Recovery::Strict | Recovery::DiscardDamaged) => {
+                        store.chain = Arc::new(chain);
+                        store.prove_durable(witnessed)?;
+                        store.begin_incarnation()?;
+                    }
+                    (Err(OpenError::Damaged(_)), Recovery::DiscardDamaged) => {
+                        store.begin_incarnation_anew()?;
+                    }
+                    (Err(error), Recovery::Strict | Recovery::DiscardDamaged) => {
+                        return Err(error);
+                    }
+                }
             }
             (Some(damage), Recovery::Strict) => return Err(damage.into()),
             (Some(_), Recovery::DiscardDamaged) => {
                 store.begin_incarnation_anew()?;
             }
         }
+        store.remove_leftovers()?;
         store.assert_ordered();
         Ok(store)
     }
@@ -170,6 +204,9 @@ impl Store {
             metas: loaded.metas,
             index: loaded.index,
             lineage: loaded.lineage,
+            operations: loaded.operations,
+            chain: Arc::default(),
+            drained: 0,
             extent: Extent::new(&disks),
             disks,
             ring,

@@ -150,6 +150,18 @@ impl Store {
         self.point_after(lsn).unwrap_or(self.retained)
     }
 
+    /// How much of the room that write-back can make is taken by entries that it has not reached, in
+    /// thousandths. What retention and pins keep back is no such room.
+    pub(crate) fn pressure(&self) -> u64 {
+        let begin = self.superblock.start.position;
+        let reached = self
+            .point_after(self.superblock.checkpoint)
+            .map_or(begin, |point| point.position);
+        let kept_back = (reached - begin).min(self.ring.bytes() / 2);
+        let room = self.ring.bytes() - kept_back - self.reserve();
+        (self.tail.position - reached) * 1000 / room
+    }
+
     fn retain_bytes(&self) -> u64 {
         let most = self.ring.bytes() / 4;
         self.options

@@ -156,7 +156,7 @@ impl Store {
         range: BlockRange,
         buf_len: usize,
     ) -> Result<ReadPlan, ReadError> {
-        let blocks = self.superblock.blocks;
+        let blocks = self.blocks_at_head();
         if !range.is_within(blocks) {
             return Err(ReadError::OutOfBounds { range, blocks });
         }
@@ -169,20 +169,25 @@ impl Store {
         if self.is_blank() {
             return Err(ReadError::Untrusted);
         }
+        if let Some(lsn) = self.restoring() {
+            return Err(ReadError::Restoring { lsn });
+        }
         let mut oldest = u64::MAX;
         let mut newest = None;
         let mut pieces = Vec::new();
         for found in self.index.lookup(range) {
             newest = newest.max(found.newest.map(|(lsn, _)| lsn));
-            let from = self.piece_source(found.range, found.newest);
-            if let From::Log { position, .. } = from {
-                oldest = oldest.min(position);
+            for part in self.at_size(found.range) {
+                let from = self.piece_source(part, found.newest);
+                if let From::Log { position, .. } = from {
+                    oldest = oldest.min(position);
+                }
+                pieces.push(Piece {
+                    at: (part.start() - range.start()) as usize * BLOCK_SIZE,
+                    len: range_bytes(part) as usize,
+                    from,
+                });
             }
-            pieces.push(Piece {
-                at: (found.range.start() - range.start()) as usize * BLOCK_SIZE,
-                len: range_bytes(found.range) as usize,
-                from,
-            });
         }
         Ok(ReadPlan {
             ring: self.ring.clone(),
@@ -194,12 +199,20 @@ impl Store {
         })
     }
 
+    /// A range as one part, or as two where the extent ends in it.
+    fn at_size(&self, range: BlockRange) -> impl Iterator<Item = BlockRange> + use<> {
+        let size = self.superblock.blocks.clamp(range.start(), range.end());
+        let below = BlockRange::new(range.start(), size - range.start());
+        let beyond = BlockRange::new(size, range.end() - size);
+        below.into_iter().chain(beyond)
+    }
+
     fn piece_source(&self, range: BlockRange, newest: Option<(Lsn, Source)>) -> From {
         let (lsn, source) = match newest {
             Some(newest) => newest,
-            None => {
-                return From::Extent { range };
-            }
+            // Blocks that a grow will bring are not in the extent yet.
+            None if range.start() >= self.superblock.blocks => return From::Zero,
+            None => return From::Extent { range },
         };
         match source {
             Source::Zero => From::Zero,

@@ -1,8 +1,8 @@
 //! Repair of what rotted at rest, with content that the owner fetched from another copy (F21).
 //!
 //! *Blocks of the image.* The extent at rest holds a block as of the checkpoint. Content as of another
-//! position serves if no entry between the two touches the block; what the log holds anew is left
-//! alone, it will be written from there. The blocks are written as write-back writes them: a crash in
+//! position serves if no entry between the two touches the block; what one between checkpoint and
+//! that position wrote is left alone, it will be written from the log. The blocks are written as write-back writes them: a crash in
 //! between leaves them damaged, never wrong.
 //!
 //! *Payloads of the log.* The header says which bytes were logged; only those are taken.
@@ -13,7 +13,7 @@ use holdfast_types::{BLOCK_SIZE, BlockRange, Lsn};
 use super::Store;
 use crate::disk::{DiskError, DiskOp};
 use crate::error::RepairError;
-use crate::extent::{Extent, Fault};
+use crate::extent::{Extent, Fault, join};
 use crate::image::range_bytes;
 use crate::log::header::{HEADER_BYTES, Header, checksum_of};
 
@@ -104,7 +104,7 @@ impl Store {
         Ok(RepairStep {
             extent: self.extent.clone(),
             content,
-            pieces: self.at_rest(&[range]),
+            pieces: self.untouched(range, at),
             range,
         })
     }
@@ -120,6 +120,9 @@ impl Store {
         if at > self.tail.lsn {
             return Err(refused("it is beyond the log of this copy"));
         }
+        if self.restoring().is_some() {
+            return Err(refused("a restore is under way"));
+        }
         if at < self.retained.lsn {
             return Err(refused("what changed since is no longer known here"));
         }
@@ -134,6 +137,31 @@ impl Store {
             }
         }
         Ok(())
+    }
+
+    /// The blocks that no entry after the checkpoint, up to `at`, touches.
+    fn untouched(&self, range: BlockRange, at: Lsn) -> Vec<BlockRange> {
+        let mut touched = vec![false; range.count() as usize];
+        let mut lsn = self.superblock.checkpoint;
+        while lsn < at {
+            lsn = lsn.next();
+            let Some(other) = self.meta(lsn).and_then(|meta| meta.range) else {
+                continue;
+            };
+            let from = other.start().max(range.start());
+            let to = other.end().min(range.end());
+            for block in from..to.max(from) {
+                touched[(block - range.start()) as usize] = true;
+            }
+        }
+        let mut untouched = Vec::new();
+        for (block, _) in (range.start()..)
+            .zip(&touched)
+            .filter(|(_, touched)| !**touched)
+        {
+            join(&mut untouched, block);
+        }
+        untouched
     }
 
     /// Takes the result of a repair.

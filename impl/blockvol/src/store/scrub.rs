@@ -246,6 +246,9 @@ impl Store {
     /// Those of some blocks that the extent answers for; the others will be written again.
     pub(crate) fn at_rest(&self, ranges: &[BlockRange]) -> Vec<BlockRange> {
         let mut at_rest = Vec::new();
+        if self.restore_under_way() {
+            return at_rest; // all of it will be written again
+        }
         for block in ranges.iter().flat_map(|range| range.start()..range.end()) {
             if self.index.is_settled(block) {
                 crate::extent::join(&mut at_rest, block);

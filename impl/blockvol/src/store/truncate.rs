@@ -159,6 +159,7 @@ impl Store {
         assert_eq!(cut.end, step.tail.lsn, "the cut log ends elsewhere");
         self.metas = cut.metas;
         self.index = cut.index;
+        self.operations.retain(|(lsn, _)| *lsn <= step.tail.lsn);
         self.lineage = step.lineage;
         self.tail = step.tail;
         self.durable = step.tail.lsn;

@@ -14,8 +14,8 @@ use crate::store::Store;
 const APPEND_BYTES: u64 = 1 << 20;
 
 impl Volume {
-    /// Appends a write, trim or write-zeroes as the primary of `epoch`; waits for room in the log
-    /// as long as the options say. Buffered: durable after a sync.
+    /// Appends a write, trim or write-zeroes as the primary of `epoch`; is slowed down as the log
+    /// fills ([`Volume::pace`]), and waits for room in it as long as the options say. Buffered: durable after a sync.
     ///
     /// # Errors
     /// Any of [`AppendError`]; nothing was appended then.
@@ -26,6 +26,7 @@ impl Volume {
         range: BlockRange,
         payload: Bytes,
     ) -> Result<Lsn, AppendError> {
+        self.wait_for_place(payload.len() as u64);
         self.append_waiting(|store| store.append(epoch, kind, Some(range), payload.clone()))
     }
 
@@ -45,7 +46,7 @@ impl Volume {
             .shared
             .with_store(|store| store.append(epoch, kind, Some(range), payload));
         match &result {
-            Err(AppendError::LogFull { .. }) => {
+            Err(AppendError::LogFull { .. } | AppendError::Restoring { .. }) => {
                 self.request_sync();
                 self.shared.kick_writer();
             }
@@ -99,7 +100,7 @@ impl Volume {
         }
     }
 
-    fn append_waiting(
+    pub(super) fn append_waiting(
         &self,
         append: impl Fn(&mut Store) -> Result<Lsn, AppendError>,
     ) -> Result<Lsn, AppendError> {
@@ -113,7 +114,7 @@ impl Volume {
                     self.sync_for_append()?;
                     continue;
                 }
-                Err(full @ AppendError::LogFull { .. }) => full,
+                Err(full @ (AppendError::LogFull { .. } | AppendError::Restoring { .. })) => full,
                 result => {
                     self.sync_early();
                     return result;

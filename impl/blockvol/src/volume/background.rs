@@ -145,9 +145,10 @@ impl Shared {
     /// Wakes write-back when positions gave it something to do.
     pub(super) fn wake_writer(&self, state: &mut State) {
         let bytes = state.store.flushable_bytes();
+        let chores = state.store.operation_is_due();
         let wake = match state.writer.rest {
             Rest::Awake => false,
-            Rest::Dozing => bytes >= self.enough() || state.writer.waiting_for_room > 0,
+            Rest::Dozing => bytes >= self.enough() || chores || state.writer.waiting_for_room > 0,
             Rest::Asleep => bytes > 0 || state.writer.waiting_for_room > 0,
         };
         if state.writer.waiting_for_room > 0 {
@@ -176,9 +177,19 @@ impl Shared {
         while self.wait_for_work() {
             match self.write_back() {
                 Ok(_) => {}
-                Err(WriteBackError::Disk(_)) => self.pause(self.options.writeback_idle),
-                // Nothing more can be done until the volume is opened anew.
-                Err(WriteBackError::Damaged(_) | WriteBackError::Poisoned(_)) => return,
+                Err(
+                    WriteBackError::Disk(_)
+                    | WriteBackError::Damaged(_)
+                    | WriteBackError::Operation { .. }
+                    | WriteBackError::Poisoned(_),
+                ) => {
+                    // The cause may go away, or be repaired (F22); not so until the volume is
+                    // opened anew, if it is poisoned.
+                    if self.lock().store.poisoned().is_some() {
+                        return;
+                    }
+                    self.pause(self.options.writeback_idle);
+                }
             }
         }
     }
@@ -193,6 +204,7 @@ impl Shared {
             }
             let bytes = state.store.flushable_bytes();
             if std::mem::take(&mut state.writer.kicked)
+                || Self::has_chores(&state.store)
                 || bytes >= self.enough()
                 || (dozed && bytes > 0)
             {
@@ -287,8 +299,12 @@ impl Shared {
 
     pub(super) fn write_back(&self) -> Result<bool, WriteBackError> {
         let _flush = self.flush_lock();
+        let (began, before) = (Instant::now(), self.lock().store.flushable_bytes());
         let Some(flush) = self.with_store(Store::begin_flush)? else {
-            return Ok(self.meta_step(Store::begin_reclaim, Store::finish_meta)?);
+            if self.meta_step(Store::begin_reclaim, Store::finish_meta)? {
+                return Ok(true);
+            }
+            return self.drain_one();
         };
         self.meta_step(|store| store.begin_bound(&flush), Store::finish_meta)?;
         let result = flush.run();
@@ -296,7 +312,11 @@ impl Shared {
         let _meta = self.meta_lock();
         let step = self.with_store(|store| store.begin_checkpoint(&flush))?;
         let result = step.run();
-        self.with_store(|store| store.finish_checkpoint(flush, step, result))?;
+        let left = self.with_store(|store| {
+            let finished = store.finish_checkpoint(flush, step, result);
+            finished.map(|()| store.flushable_bytes())
+        })?;
+        self.learn_pace(before.saturating_sub(left), began.elapsed());
         Ok(true)
     }
 

@@ -8,15 +8,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use holdfast_types::{BlockRange, Lineage, Lsn};
+use holdfast_types::{BlockCount, BlockRange, Lineage, Lsn};
 
 use super::{RetentionPin, Shared, Volume};
 use crate::disk::DiskError;
 use crate::error::{BaseError, Damage, Poisoned};
 use crate::extent::{Extent, Fault, Overwrite};
 use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
+use crate::options::MAX_BLOCKS;
 use crate::positions::Positions;
-use crate::store::{Store, check_manifest};
+use crate::store::check_manifest;
 
 /// Chunks that are written between two syncs of the extent, at most: so much, and no more, is left
 /// for the last step to wait for.
@@ -28,6 +29,7 @@ pub struct BaseSource {
     shared: Arc<Shared>,
     pin: RetentionPin,
     split: Lsn,
+    blocks: BlockCount,
     lineage: Lineage,
     digests: Mutex<Vec<Option<ChunkDigest>>>,
 }
@@ -39,6 +41,7 @@ pub struct BaseSource {
 pub struct BaseInstall {
     shared: Arc<Shared>,
     install: u64,
+    blocks: BlockCount,
     digests: Mutex<Vec<Option<ChunkDigest>>>,
     /// Chunks written since the extent was last synced.
     unsynced: AtomicU64,
@@ -46,7 +49,7 @@ pub struct BaseInstall {
 
 impl Shared {
     fn chunk(&self, index: u64) -> Result<BlockRange, BaseError> {
-        let blocks = self.identity.blocks;
+        let blocks = self.lock().store.blocks();
         chunk_range(index, blocks).ok_or(BaseError::NoSuchChunk {
             index,
             count: chunk_count(blocks),
@@ -87,8 +90,8 @@ impl Shared {
     }
 }
 
-fn no_digests(shared: &Shared) -> Mutex<Vec<Option<ChunkDigest>>> {
-    Mutex::new(vec![None; chunk_count(shared.identity.blocks) as usize])
+fn no_digests(blocks: BlockCount) -> Mutex<Vec<Option<ChunkDigest>>> {
+    Mutex::new(vec![None; chunk_count(blocks) as usize])
 }
 
 fn note(digests: &Mutex<Vec<Option<ChunkDigest>>>, index: u64, digest: ChunkDigest) {
@@ -127,10 +130,12 @@ impl Volume {
         let id = state.store.pin(split, pin_bytes)?;
         let mut lineage = state.store.lineage().clone();
         lineage.truncate_to(split);
+        let blocks = state.store.blocks();
         drop(state);
         Ok(BaseSource {
             pin: RetentionPin::new(&self.shared, id, split),
-            digests: no_digests(&self.shared),
+            digests: no_digests(blocks),
+            blocks,
             shared: Arc::clone(&self.shared),
             split,
             lineage,
@@ -145,15 +150,33 @@ impl Volume {
     /// # Errors
     /// When the volume is, or becomes, poisoned.
     pub fn begin_install(&self) -> Result<BaseInstall, BaseError> {
+        self.begin_install_of(self.blocks())
+    }
+
+    /// The same for an image of another size: the volume has grown, or never grew so far.
+    ///
+    /// # Errors
+    /// When the size is out of bounds or the disk refuses; nothing was changed then. When the volume
+    /// is, or becomes, poisoned.
+    pub fn begin_install_of(&self, blocks: BlockCount) -> Result<BaseInstall, BaseError> {
+        if !(1..=MAX_BLOCKS).contains(&blocks) {
+            return Err(BaseError::BadManifest {
+                what: "its size is out of bounds",
+            });
+        }
         let _flush = self.shared.flush_lock();
+        self.shared.extent().grow(blocks)?;
         let _meta = self.shared.meta_lock();
-        let step = self.shared.with_store(Store::begin_blank)?;
+        let step = self.shared.with_store(|store| store.begin_blank(blocks))?;
         let result = step.run();
         let install = self
             .shared
             .with_store(|store| store.finish_blank(step, result))?;
+        // Snapshots went with the image; a crash before this leaves files that opening removes.
+        self.shared.lock().store.remove_leftovers()?;
         Ok(BaseInstall {
-            digests: no_digests(&self.shared),
+            digests: no_digests(blocks),
+            blocks,
             shared: Arc::clone(&self.shared),
             install,
             unsynced: AtomicU64::new(0),
@@ -177,7 +200,7 @@ impl BaseSource {
     /// How many chunks the image has.
     #[must_use]
     pub fn chunk_count(&self) -> u64 {
-        chunk_count(self.shared.identity.blocks)
+        chunk_count(self.blocks)
     }
 
     /// Reads a chunk as it is now, with the digest of what was read. Chunks may be read in any
@@ -205,10 +228,13 @@ impl BaseSource {
         let state = self.shared.lock();
         state.store.check_poison()?;
         let extent_bound = state.store.positions().extent_bound;
+        if let Some(lsn) = state.store.operation_within(self.split, extent_bound) {
+            return Err(BaseError::OperationMeanwhile { lsn });
+        }
         drop(state);
         let manifest = BaseManifest {
             volume: self.shared.identity.volume,
-            blocks: self.shared.identity.blocks,
+            blocks: self.blocks,
             base_lsn: self.split,
             extent_bound,
             lineage: self.lineage,
@@ -222,7 +248,7 @@ impl BaseInstall {
     /// How many chunks the image has.
     #[must_use]
     pub fn chunk_count(&self) -> u64 {
-        chunk_count(self.shared.identity.blocks)
+        chunk_count(self.blocks)
     }
 
     /// The digest of what the extent holds in a chunk at present: a source need not send a chunk

@@ -16,10 +16,12 @@ mod background;
 mod base;
 mod group_commit;
 mod notify;
+mod pace;
 mod pin;
 mod promise;
 mod read;
 mod scrub;
+mod snapshot;
 
 use std::fmt;
 use std::path::Path;
@@ -41,6 +43,7 @@ use crate::store::{Recovery, Store};
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;
 pub use pin::RetentionPin;
+pub use snapshot::Snapshot;
 
 /// A log entry whose payload is shared, not copied. A payload that is a slice of a large buffer
 /// keeps the whole buffer in memory for as long as the entry is recent.
@@ -71,6 +74,9 @@ pub(crate) struct Shared {
     listeners: notify::Listeners,
     /// Bytes of log beyond the durable position, as of the last step.
     unsynced_hint: AtomicU64,
+    /// How full the log is, in thousandths of what can be, as of the last step ([`pace`]).
+    pressure_hint: AtomicU64,
+    pace: Mutex<pace::Pace>,
     options: VolumeOptions,
     identity: Identity,
 }
@@ -79,7 +85,6 @@ pub(crate) struct Shared {
 struct Identity {
     volume: VolumeId,
     store: StoreId,
-    blocks: BlockCount,
     max_entry_blocks: u64,
     log_bytes: u64,
 }
@@ -154,6 +159,8 @@ impl Shared {
         let after = state.summary();
         let unsynced = state.store.unsynced_bytes();
         self.unsynced_hint.store(unsynced, Ordering::Relaxed);
+        self.pressure_hint
+            .store(state.store.pressure(), Ordering::Relaxed);
         if before == after {
             return result;
         }
@@ -243,7 +250,6 @@ impl Volume {
         let identity = Identity {
             volume: store.volume_id(),
             store: store.store_id(),
-            blocks: store.blocks(),
             max_entry_blocks: store.max_entry_blocks(),
             log_bytes: store.log_bytes(),
         };
@@ -263,6 +269,8 @@ impl Volume {
             writing_meta: Mutex::new(()),
             listeners: notify::Listeners::default(),
             unsynced_hint: AtomicU64::new(0),
+            pressure_hint: AtomicU64::new(0),
+            pace: Mutex::default(),
             options,
             identity,
         });
@@ -296,10 +304,10 @@ impl Volume {
         self.shared.identity.store
     }
 
-    /// The size of the volume.
+    /// The size of the volume, as of the checkpoint.
     #[must_use]
     pub fn blocks(&self) -> BlockCount {
-        self.shared.identity.blocks
+        self.shared.lock().store.blocks()
     }
 
     /// The largest entry that this log takes, in blocks of payload.

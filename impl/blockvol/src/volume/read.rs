@@ -1,11 +1,14 @@
 //! Reading blocks and entries while others write: planned under the lock, carried out without it,
 //! confirmed afterwards, and looked at again when something may have moved meanwhile.
 
+use std::time::Instant;
+
 use holdfast_types::{BlockRange, Lsn};
 
 use super::{Entry, Volume};
 use crate::error::{CursorError, ReadError};
 use crate::positions::ReadPoint;
+use crate::store::ReadPlan;
 
 /// How often a read that met a block without its sum looks again before it keeps write-back from
 /// working meanwhile.
@@ -19,7 +22,7 @@ impl Volume {
     pub fn read(&self, range: BlockRange, buf: &mut [u8]) -> Result<ReadPoint, ReadError> {
         let mut alone = None;
         for attempt in 1.. {
-            let plan = self.shared.lock().store.plan_read(range, buf.len())?;
+            let plan = self.plan_read(range, buf.len())?;
             let result = plan.run(buf);
             let mut state = self.shared.lock();
             if !state.store.read_holds(&plan) {
@@ -38,6 +41,30 @@ impl Volume {
             }
         }
         unreachable!("attempts end")
+    }
+
+    /// Plans a read; who meets a restore waits for it as long as for room in the log.
+    fn plan_read(&self, range: BlockRange, len: usize) -> Result<ReadPlan, ReadError> {
+        let shared = &self.shared;
+        let mut state = shared.lock();
+        let mut until = None;
+        loop {
+            let refused = match state.store.plan_read(range, len) {
+                Err(refused @ ReadError::Restoring { .. }) => refused,
+                planned => return planned,
+            };
+            let now = Instant::now();
+            let until = *until.get_or_insert(now + shared.options.log_full_wait);
+            let left = until.saturating_duration_since(now);
+            let stopped = state.store.poisoned().is_some() || !shared.options.background;
+            if left.is_zero() || stopped {
+                return Err(refused);
+            }
+            (state, _) = shared
+                .progress
+                .wait_timeout(state, left)
+                .expect("an invariant of the store broke");
+        }
     }
 
     /// The entries after a position: at least one if there is one, otherwise no more than

@@ -3,10 +3,15 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Medium, SimStorage};
 use holdfast_blockvol::{Entry, FlushBound, FormatOptions, Recovery, Volume, VolumeOptions};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lineage, Lsn, StoreId, VolumeId};
+use holdfast_types::{
+    BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lineage, Lsn, SnapshotId, StoreId, VolumeId,
+    VolumeOperation,
+};
 use uuid::Uuid;
 
 /// Blocks of the test volumes.
@@ -84,10 +89,22 @@ pub(crate) fn tags(data: &[u8]) -> Vec<u64> {
 
 /// The tag of every block of a volume.
 pub(crate) fn read_all(volume: &Volume) -> Vec<u64> {
-    let mut data = vec![0; volume.blocks() as usize * BLOCK_SIZE];
+    let blocks = volume.blocks_at_head();
+    let mut data = vec![0; blocks as usize * BLOCK_SIZE];
     volume
-        .read(range(0, volume.blocks()), &mut data)
+        .read(range(0, blocks), &mut data)
         .expect("the volume reads");
+    tags(&data)
+}
+
+/// The tag of every block of a snapshot.
+pub(crate) fn read_snapshot(volume: &Volume, id: SnapshotId) -> Vec<u64> {
+    let snapshot = volume.snapshot(id).expect("the snapshot is there");
+    let blocks = snapshot.info().blocks;
+    let mut data = vec![0; blocks as usize * BLOCK_SIZE];
+    snapshot
+        .read(range(0, blocks), &mut data)
+        .expect("the snapshot reads");
     tags(&data)
 }
 
@@ -103,6 +120,48 @@ pub(crate) struct RefEntry {
     pub(crate) kind: EntryKind,
     pub(crate) range: Option<BlockRange>,
     pub(crate) tag: u64,
+    pub(crate) operation: Option<VolumeOperation>,
+}
+
+/// Every block's tag, and those of every snapshot, after some entries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Image {
+    pub(crate) blocks: Vec<u64>,
+    pub(crate) snapshots: BTreeMap<SnapshotId, Vec<u64>>,
+}
+
+impl Image {
+    fn take(&mut self, lsn: Lsn, entry: &RefEntry) {
+        if let Some(operation) = &entry.operation {
+            self.operate(lsn, entry.epoch, operation);
+        }
+        if let Some(range) = entry.range {
+            let tag = if entry.kind == EntryKind::Write {
+                entry.tag
+            } else {
+                0
+            };
+            self.blocks[range.start() as usize..range.end() as usize].fill(tag);
+        }
+    }
+
+    fn operate(&mut self, lsn: Lsn, epoch: Epoch, operation: &VolumeOperation) {
+        match operation {
+            VolumeOperation::SnapshotCreate { .. } => {
+                let id = SnapshotId { lsn, epoch };
+                self.snapshots.insert(id, self.blocks.clone());
+            }
+            VolumeOperation::SnapshotDelete { snapshot } => {
+                self.snapshots.remove(snapshot);
+            }
+            VolumeOperation::Grow { blocks } => self.blocks.resize(*blocks as usize, 0),
+            VolumeOperation::Restore { snapshot } => {
+                let size = self.blocks.len();
+                self.blocks = self.snapshots[snapshot].clone();
+                self.blocks.resize(size, 0);
+            }
+        }
+    }
 }
 
 /// See the module.
@@ -143,15 +202,18 @@ impl Reference {
 
     /// Every block's tag after entries `1..=at`.
     pub(crate) fn image_at(&self, at: Lsn) -> Vec<u64> {
-        let mut image = self.base.clone();
-        for entry in &self.log[..(at.0 - self.base_lsn.0) as usize] {
-            let Some(range) = entry.range else { continue };
-            let tag = if entry.kind == EntryKind::Write {
-                entry.tag
-            } else {
-                0
-            };
-            image[range.start() as usize..range.end() as usize].fill(tag);
+        self.whole_at(at).blocks
+    }
+
+    /// The same with all snapshots.
+    pub(crate) fn whole_at(&self, at: Lsn) -> Image {
+        let mut image = Image {
+            blocks: self.base.clone(),
+            snapshots: BTreeMap::new(),
+        };
+        let count = (at.0 - self.base_lsn.0) as usize;
+        for (lsn, entry) in (self.base_lsn.0 + 1..).zip(&self.log[..count]) {
+            image.take(Lsn(lsn), entry);
         }
         image
     }
@@ -172,7 +234,12 @@ impl Reference {
         let entry = self.entry(lsn);
         let payload = match (entry.kind, entry.range) {
             (EntryKind::Write, Some(range)) => filled(entry.tag, range.count()),
-            (_, _) => Bytes::new(),
+            (_, _) => entry
+                .operation
+                .as_ref()
+                .map_or_else(Bytes::new, |operation| {
+                    Bytes::copy_from_slice(&operation.encode())
+                }),
         };
         Entry {
             lsn,
@@ -189,7 +256,10 @@ impl Reference {
         let positions = volume.positions();
         assert!(positions.are_ordered(), "{positions}");
         assert!(positions.head <= self.head(), "{positions}");
-        assert_eq!(read_all(volume), self.image_at(positions.head));
+        self.assert_snapshots(volume);
+        if volume.restoring().is_none() {
+            assert_eq!(read_all(volume), self.image_at(positions.head));
+        }
         assert_eq!(volume.lineage(), self.lineage_at(positions.head));
         let mut after = positions.retained_from.expect("a log is retained");
         while after < positions.head {
@@ -197,6 +267,19 @@ impl Reference {
                 assert_eq!(entry, self.as_entry(entry.lsn));
                 after = entry.lsn;
             }
+        }
+    }
+
+    /// Panics unless the volume has the snapshots of its checkpoint, each with its content.
+    pub(crate) fn assert_snapshots(&self, volume: &Volume) {
+        let checkpoint = volume.positions().checkpoint;
+        let expected = self.whole_at(checkpoint).snapshots;
+        let infos = volume.snapshots().expect("the shelf answers");
+        let found: Vec<SnapshotId> = infos.iter().map(|info| info.id).collect();
+        let names: Vec<SnapshotId> = expected.keys().copied().collect();
+        assert_eq!(found, names, "snapshots at {checkpoint}");
+        for (id, blocks) in &expected {
+            assert_eq!(&read_snapshot(volume, *id), blocks, "snapshot {id}");
         }
     }
 
@@ -211,7 +294,7 @@ impl Reference {
         for (index, sector) in extent.chunks_exact(512).enumerate() {
             let block = index * 512 / BLOCK_SIZE;
             let found = versions.iter().any(|image| {
-                let tag = image[block].to_le_bytes();
+                let tag = image.get(block).copied().unwrap_or(0).to_le_bytes();
                 sector.chunks_exact(8).all(|word| word == tag)
             });
             assert!(

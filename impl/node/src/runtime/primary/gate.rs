@@ -82,7 +82,10 @@ impl Primary {
                     reason: error.to_string(),
                 }
             }
-            error @ (ReadError::Untrusted | ReadError::Damaged(_) | ReadError::Disk(_)) => {
+            error @ (ReadError::Untrusted
+            | ReadError::Restoring { .. }
+            | ReadError::Damaged(_)
+            | ReadError::Disk(_)) => {
                 IoFailure::Store {
                     detail: error.to_string(),
                 }
@@ -178,10 +181,15 @@ impl Primary {
                     self.note_local();
                     return Ok(lsn);
                 }
-                Err(AppendError::LogFull { .. } | AppendError::SyncFirst { .. }) => {}
+                Err(
+                    AppendError::LogFull { .. }
+                    | AppendError::SyncFirst { .. }
+                    | AppendError::Restoring { .. },
+                ) => {}
                 Err(
                     error @ (AppendError::OutOfBounds { .. }
                     | AppendError::TooLarge { .. }
+                    | AppendError::Operation { .. }
                     | AppendError::Malformed { .. }),
                 ) => {
                     return Err(IoFailure::Invalid {

@@ -479,6 +479,8 @@ fn append_refused(error: AppendError) -> Refusal {
             promised,
         },
         error @ (AppendError::SyncFirst { .. }
+        | AppendError::Operation { .. }
+        | AppendError::Restoring { .. }
         | AppendError::TooLarge { .. }
         | AppendError::Malformed { .. }
         | AppendError::EpochOrder { .. }

@@ -1,0 +1,591 @@
+//! Snapshots, growing and restoring: exact at one position, whatever happens around them.
+
+mod reference;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use holdfast_blockvol::sim::{Crash, Faults, Medium, SimStorage};
+use holdfast_blockvol::{
+    AppendError, BaseError, ChunkDigest, Damage, ExportError, ImportSource, MAX_SNAPSHOTS,
+    OpenError, ReadError, Recovery, Snapshot, SnapshotError, Volume, VolumeOptions, WriteBackError,
+};
+use holdfast_types::{
+    BLOCK_SIZE, EntryKind, Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation,
+};
+use reference::{
+    BLOCKS, filled, format_options, fresh, open, quiet_options, range, read_all, read_snapshot,
+    tags, write, write_back_all,
+};
+
+const ALL: Lsn = Lsn(u64::MAX - 1);
+const BLOCK: u64 = BLOCK_SIZE as u64;
+
+fn settle(volume: &Volume) {
+    volume.sync().unwrap();
+    volume.set_committed(ALL);
+    write_back_all(volume);
+}
+
+fn create(label: &str) -> VolumeOperation {
+    VolumeOperation::SnapshotCreate {
+        label: SnapshotLabel::new(label).unwrap(),
+    }
+}
+
+/// Logs a snapshot; it is there once write-back has reached it.
+fn snapshot(volume: &Volume, epoch: u64) -> SnapshotId {
+    let lsn = volume.append_operation(Epoch(epoch), &create("s")).unwrap();
+    SnapshotId {
+        lsn,
+        epoch: Epoch(epoch),
+    }
+}
+
+fn operate(volume: &Volume, operation: VolumeOperation) -> Lsn {
+    volume.append_operation(Epoch(1), &operation).unwrap()
+}
+
+fn crash(storage: &SimStorage, how: Crash) -> SimStorage {
+    storage.crash(storage.ops(), how)
+}
+
+#[test]
+fn f78_a_snapshot_holds_its_position_exactly_and_nothing_later() {
+    let (_storage, volume) = fresh();
+    for block in 0..4 {
+        write(&volume, 1, block, 1, 10 + block);
+    }
+    let five = snapshot(&volume, 1);
+    write(&volume, 1, 0, 1, 600);
+    write(&volume, 1, 7, 1, 700);
+    volume
+        .append(Epoch(1), EntryKind::Trim, range(1, 1), filled(0, 0))
+        .unwrap();
+    settle(&volume);
+    let held = read_snapshot(&volume, five);
+    assert_eq!(held[..8], [10, 11, 12, 13, 0, 0, 0, 0]);
+    assert_eq!(read_all(&volume)[..8], [600, 0, 12, 13, 0, 0, 0, 700]);
+    let info = volume.snapshots().unwrap().remove(0);
+    assert_eq!((info.id, info.blocks), (five, BLOCKS));
+    assert_eq!(info.label.as_str(), "s");
+}
+
+#[test]
+fn f78_the_digest_of_a_snapshot_is_that_of_its_position() {
+    let (_storage, volume) = fresh();
+    write(&volume, 1, 0, 4, 5);
+    let id = snapshot(&volume, 1);
+    settle(&volume);
+    let mut expected = vec![0; BLOCKS as usize * BLOCK_SIZE];
+    volume.read(range(0, BLOCKS), &mut expected).unwrap();
+    for round in 0..5 {
+        write(&volume, 1, 1, 4, 600 + round);
+        settle(&volume);
+        let (data, digest) = volume.snapshot(id).unwrap().chunk(0).unwrap().unwrap();
+        assert_eq!(data, expected);
+        assert_eq!(digest, ChunkDigest::of(&expected));
+    }
+    assert_eq!(volume.snapshot(id).unwrap().chunk(1), Ok(None));
+}
+
+#[test]
+fn several_snapshots_read_through_each_other_and_each_keeps_its_own() {
+    let (storage, volume) = fresh();
+    let mut taken = Vec::new();
+    for round in 0..6_u64 {
+        for n in 0..5 {
+            write(&volume, 1, (round * 3 + n) % 16, 1, round * 100 + n + 1);
+            settle(&volume);
+        }
+        let expected = read_all(&volume);
+        taken.push((snapshot(&volume, 1), expected));
+    }
+    settle(&volume);
+    let check = |volume: &Volume, taken: &[(SnapshotId, Vec<u64>)]| {
+        for (id, expected) in taken {
+            assert_eq!(&read_snapshot(volume, *id), expected, "{id}");
+        }
+    };
+    check(&volume, &taken);
+    // Deleted in an order in which older and younger ones are left.
+    for which in [2, 4, 0, 1] {
+        let (gone, _) = taken.remove(which.min(taken.len() - 1));
+        operate(&volume, VolumeOperation::SnapshotDelete { snapshot: gone });
+        volume.sync().unwrap();
+        check(&volume, &taken);
+        for n in 0..3 {
+            write(&volume, 1, (which as u64 * 5 + n) % 16, 1, 9000 + n);
+        }
+        settle(&volume);
+        check(&volume, &taken);
+        let told = volume.snapshot(gone).map(|_| ());
+        assert_eq!(told, Err(SnapshotError::NoSuchSnapshot { snapshot: gone }));
+        assert!(
+            !storage.snapshot_files().contains(&gone),
+            "its space is free"
+        );
+    }
+    drop(volume);
+    check(&open(&crash(&storage, Crash::KeepNone)), &taken);
+}
+
+#[test]
+fn f79_a_snapshot_entry_is_never_carried_out_on_an_image_with_later_effects() {
+    // Whatever a crash leaves of a write-back beyond the entry: either the snapshot is there
+    // already, or nothing later is in the image.
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 1, 10);
+    let id = snapshot(&volume, 1);
+    write(&volume, 1, 0, 1, 20);
+    volume.sync().unwrap();
+    volume.set_committed(ALL);
+    let first = storage.ops();
+    write_back_all(&volume);
+    for op in first..=storage.ops() {
+        for how in [Crash::KeepNone, Crash::KeepAll, Crash::Sectors(op as u64)] {
+            let recovered = open(&storage.crash(op, how));
+            settle(&recovered);
+            assert_eq!(read_snapshot(&recovered, id)[0], 10, "{how:?} after {op}");
+            assert_eq!(read_all(&recovered)[0], 20);
+        }
+    }
+}
+
+#[test]
+fn f79_a_copy_whose_image_holds_later_effects_refuses_the_entry_for_good() {
+    // A base that claims effects beyond a snapshot's entry, as a fuzzy copy would.
+    let (_, source) = fresh();
+    write(&source, 1, 0, 1, 10);
+    snapshot(&source, 1);
+    write(&source, 1, 0, 1, 20);
+    source.sync().unwrap();
+    let (_, replica) = fresh();
+    let base = replica.begin_install().unwrap();
+    let data = vec![0; BLOCKS as usize * BLOCK_SIZE];
+    let digest = ChunkDigest::of(&data);
+    base.install(0, &data, digest).unwrap();
+    let copy = source.begin_base(1 << 20).unwrap();
+    copy.read(0).unwrap();
+    let (mut manifest, _pin) = copy.finish().unwrap();
+    manifest.extent_bound = Lsn(4);
+    base.finish(&manifest).unwrap();
+    let tail = source.entries(Lsn(0), 1 << 20).unwrap();
+    replica.append_entries((Lsn(0), Epoch(0)), &tail).unwrap();
+    replica.sync().unwrap();
+    replica.set_committed(ALL);
+    let refused = loop {
+        match replica.write_back() {
+            Ok(true) => {}
+            other => break other,
+        }
+    };
+    assert!(
+        matches!(refused, Err(WriteBackError::Operation { lsn: Lsn(3), .. })),
+        "{refused:?}"
+    );
+    assert!(replica.poisoned().is_some());
+}
+
+#[test]
+fn f79_a_base_is_copied_anew_when_an_operation_was_carried_out_meanwhile() {
+    let (_storage, volume) = fresh();
+    write(&volume, 1, 0, 1, 10);
+    settle(&volume);
+    let source = volume.begin_base(1 << 20).unwrap();
+    source.read(0).unwrap();
+    let id = snapshot(&volume, 1);
+    settle(&volume);
+    let finished = source.finish().map(|_| ());
+    assert_eq!(finished, Err(BaseError::OperationMeanwhile { lsn: id.lsn }));
+    let again = volume.begin_base(1 << 20).unwrap();
+    again.read(0).unwrap();
+    assert!(again.finish().is_ok());
+}
+
+#[test]
+fn f16_a_snapshot_is_exact_while_blocks_are_copied_out_beneath_it() {
+    let storage = SimStorage::formatted(&format_options());
+    let options = VolumeOptions {
+        background: true,
+        recent_bytes: 0,
+        writeback_bytes: Some(8192),
+        ..VolumeOptions::default()
+    };
+    let volume = Volume::open_on(storage.disks(), options, Recovery::Strict).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    for round in 1..=12_u64 {
+        for block in 0..BLOCKS {
+            write(&volume, 1, block, 1, round);
+            volume.set_committed(volume.sync().unwrap());
+        }
+        let id = snapshot(&volume, 1);
+        settle(&volume);
+        let stop = Arc::new(AtomicBool::new(false));
+        let held: Snapshot = volume.snapshot(id).unwrap();
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                let (held, stop) = (held.clone(), Arc::clone(&stop));
+                std::thread::spawn(move || {
+                    let mut data = vec![0; BLOCKS as usize * BLOCK_SIZE];
+                    while !stop.load(Ordering::Relaxed) {
+                        held.read(range(0, BLOCKS), &mut data).unwrap();
+                        assert!(tags(&data).iter().all(|tag| *tag == round), "{round}");
+                    }
+                })
+            })
+            .collect();
+        for n in 0..2 * BLOCKS {
+            write(&volume, 1, (n * 7) % BLOCKS, 1, 1000 * round + n);
+            if n % 3 == 0 {
+                volume.set_committed(volume.sync().unwrap());
+            }
+        }
+        settle(&volume);
+        stop.store(true, Ordering::Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    }
+}
+
+#[test]
+fn f04_after_a_restore_nothing_that_it_undid_ever_comes_back() {
+    for how in [Crash::KeepAll, Crash::KeepNone, Crash::Sectors(3)] {
+        let (mut storage, volume) = fresh();
+        write(&volume, 1, 0, 4, 10);
+        let id = snapshot(&volume, 1);
+        write(&volume, 1, 1, 2, 20);
+        write(&volume, 1, 9, 1, 90);
+        settle(&volume);
+        let restore = operate(&volume, VolumeOperation::Restore { snapshot: id });
+        let waits = read_error(&volume);
+        assert_eq!(waits, Some(ReadError::Restoring { lsn: restore }));
+        volume.sync().unwrap();
+        drop(volume);
+        for _ in 0..3 {
+            storage = crash(&storage, how);
+            let volume = open(&storage);
+            settle(&volume);
+            let now = read_all(&volume);
+            assert_eq!((now[0], now[1], now[2], now[9]), (10, 10, 10, 0), "{how:?}");
+            assert_eq!(read_snapshot(&volume, id), now);
+        }
+    }
+}
+
+fn read_error(volume: &Volume) -> Option<ReadError> {
+    let mut data = vec![0; BLOCK_SIZE];
+    volume.read(range(0, 1), &mut data).err()
+}
+
+#[test]
+fn a_restore_keeps_younger_snapshots_and_writes_wait_for_it() {
+    let (_storage, volume) = fresh();
+    write(&volume, 1, 0, 4, 10);
+    let old = snapshot(&volume, 1);
+    write(&volume, 1, 1, 3, 20);
+    let young = snapshot(&volume, 1);
+    write(&volume, 1, 2, 3, 30);
+    settle(&volume);
+    let before = read_snapshot(&volume, young);
+    let lsn = operate(&volume, VolumeOperation::Restore { snapshot: old });
+    let waits = volume.try_append(Epoch(1), EntryKind::Write, range(0, 1), filled(1, 1));
+    assert_eq!(waits, Err(AppendError::Restoring { lsn }));
+    settle(&volume);
+    assert_eq!(read_all(&volume)[..6], [10, 10, 10, 10, 0, 0]);
+    assert_eq!(read_snapshot(&volume, young), before);
+    assert_eq!(read_snapshot(&volume, old), read_all(&volume));
+    // And back again, over what the first restore left.
+    write(&volume, 1, 0, 1, 77);
+    operate(&volume, VolumeOperation::Restore { snapshot: young });
+    settle(&volume);
+    assert_eq!(read_all(&volume), before);
+    assert_eq!(read_snapshot(&volume, old)[..6], [10, 10, 10, 10, 0, 0]);
+}
+
+#[test]
+fn a_volume_grows_while_it_is_used_and_snapshots_keep_their_size() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, BLOCKS - 1, 1, 5);
+    let small = snapshot(&volume, 1);
+    operate(&volume, VolumeOperation::Grow { blocks: 2 * BLOCKS });
+    assert_eq!(
+        (volume.blocks(), volume.blocks_at_head()),
+        (BLOCKS, 2 * BLOCKS)
+    );
+    // What is logged after the grow reads back before the grow is carried out.
+    write(&volume, 1, BLOCKS - 1, 3, 60);
+    assert_eq!(
+        read_all(&volume)[BLOCKS as usize - 1..][..4],
+        [60, 60, 60, 0]
+    );
+    volume.sync().unwrap();
+    let volume = open(&crash(&storage, Crash::KeepNone));
+    assert_eq!(
+        read_all(&volume)[BLOCKS as usize - 1..][..4],
+        [60, 60, 60, 0]
+    );
+    volume.set_committed(ALL);
+    write_back_all(&volume);
+    assert_eq!(volume.blocks(), 2 * BLOCKS);
+    let large = VolumeOperation::Grow { blocks: 2 * BLOCKS };
+    let refused = volume.append_operation(Epoch(1), &large);
+    assert!(matches!(refused, Err(AppendError::Operation { .. })));
+    assert_eq!(read_snapshot(&volume, small).len() as u64, BLOCKS);
+    assert_eq!(read_snapshot(&volume, small)[BLOCKS as usize - 1], 5);
+    operate(&volume, VolumeOperation::Restore { snapshot: small });
+    settle(&volume);
+    let restored = read_all(&volume);
+    assert_eq!(restored[BLOCKS as usize - 1..][..4], [5, 0, 0, 0]);
+    assert_eq!(restored.len() as u64, 2 * BLOCKS);
+}
+
+#[test]
+fn operations_that_make_no_sense_are_refused_before_they_are_logged() {
+    let (_storage, volume) = fresh();
+    let head = volume.positions().head;
+    let nobody = SnapshotId {
+        lsn: Lsn(1),
+        epoch: Epoch(1),
+    };
+    for operation in [
+        VolumeOperation::SnapshotDelete { snapshot: nobody },
+        VolumeOperation::Restore { snapshot: nobody },
+        VolumeOperation::Grow { blocks: BLOCKS },
+        VolumeOperation::Grow { blocks: u64::MAX },
+    ] {
+        let refused = volume.append_operation(Epoch(1), &operation);
+        assert!(
+            matches!(refused, Err(AppendError::Operation { .. })),
+            "{operation:?}"
+        );
+    }
+    assert_eq!(volume.positions().head, head);
+    for _ in 0..MAX_SNAPSHOTS {
+        snapshot(&volume, 1);
+        settle(&volume);
+    }
+    let refused = volume.append_operation(Epoch(1), &create("one-too-many"));
+    assert!(matches!(refused, Err(AppendError::Operation { .. })));
+    let first = volume.snapshots().unwrap()[0].id;
+    operate(&volume, VolumeOperation::SnapshotDelete { snapshot: first });
+    settle(&volume);
+    snapshot(&volume, 1);
+}
+
+#[test]
+fn f22_a_snapshot_that_finds_no_space_stops_write_back_until_there_is_some() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 1, 10);
+    let id = snapshot(&volume, 1);
+    settle(&volume);
+    write(&volume, 1, 0, 1, 20);
+    volume.sync().unwrap();
+    volume.set_committed(ALL);
+    for faults in [
+        Faults {
+            no_space: true,
+            ..Faults::default()
+        },
+        Faults {
+            writes: true,
+            ..Faults::default()
+        },
+    ] {
+        storage.set_snapshot_faults(faults);
+        let refused = volume.write_back();
+        assert!(
+            matches!(refused, Err(WriteBackError::Disk(_))),
+            "{refused:?}"
+        );
+        assert_eq!(read_all(&volume)[0], 20);
+        assert_eq!(read_snapshot(&volume, id)[0], 10);
+    }
+    storage.set_snapshot_faults(Faults::default());
+    write_back_all(&volume);
+    assert_eq!(read_snapshot(&volume, id)[0], 10);
+    assert_eq!(volume.positions().checkpoint, volume.positions().head);
+}
+
+#[test]
+fn f14_a_failed_sync_of_a_snapshot_stops_the_volume_and_loses_nothing() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 1, 10);
+    let id = snapshot(&volume, 1);
+    settle(&volume);
+    write(&volume, 1, 0, 1, 20);
+    volume.sync().unwrap();
+    volume.set_committed(ALL);
+    storage.set_snapshot_faults(Faults {
+        syncs: true,
+        ..Faults::default()
+    });
+    assert!(volume.write_back().is_err());
+    assert!(volume.poisoned().is_some());
+    drop(volume);
+    storage.set_snapshot_faults(Faults::default());
+    for how in [Crash::KeepNone, Crash::Sectors(1), Crash::Sectors(2)] {
+        let recovered = open(&crash(&storage, how));
+        settle(&recovered);
+        assert_eq!(read_snapshot(&recovered, id)[0], 10);
+        assert_eq!(read_all(&recovered)[0], 20);
+    }
+}
+
+#[test]
+fn f21_rot_in_a_snapshot_is_never_served_and_no_rotten_block_is_copied_into_one() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 4, 10);
+    let id = snapshot(&volume, 1);
+    write(&volume, 1, 0, 1, 20);
+    settle(&volume);
+    let copied = storage.visible(Medium::Snapshot(id));
+    let at = copied
+        .chunks_exact(8)
+        .position(|word| word == 10_u64.to_le_bytes());
+    storage.corrupt(Medium::Snapshot(id), 8 * at.unwrap() as u64 + 100, 1);
+    let mut data = vec![0; 4 * BLOCK_SIZE];
+    let held = volume.snapshot(id).unwrap();
+    let damage = Damage::SnapshotBlocks {
+        snapshot: id,
+        range: range(0, 1),
+    };
+    assert_eq!(
+        held.read(range(0, 4), &mut data),
+        Err(SnapshotError::Damaged(damage))
+    );
+    // A block of the image that rotted is not copied out: write-back waits for its repair.
+    let next = snapshot(&volume, 1);
+    settle(&volume);
+    storage.corrupt(Medium::Extent, 2 * BLOCK, 1);
+    write(&volume, 1, 2, 1, 30);
+    let lsn = volume.sync().unwrap();
+    volume.set_committed(ALL);
+    let stopped = volume.write_back();
+    assert!(matches!(
+        stopped,
+        Err(WriteBackError::Damaged(Damage::Extent { .. }))
+    ));
+    assert!(volume.poisoned().is_none());
+    assert_eq!(read_all(&volume)[2], 30);
+    assert_eq!(volume.damage().blocks, [range(2, 1)]);
+    // The log has the block anew, but the snapshot needs the old one.
+    let before = Lsn(lsn.0 - 1);
+    volume.repair(range(2, 1), filled(10, 1), before).unwrap();
+    write_back_all(&volume);
+    assert_eq!(read_snapshot(&volume, next)[2], 10);
+}
+
+#[test]
+fn a_lost_file_of_a_snapshot_is_damage_and_leftovers_are_removed() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 4, 10);
+    let id = snapshot(&volume, 1);
+    settle(&volume);
+    drop(volume);
+    let leftover = SnapshotId {
+        lsn: Lsn(99),
+        epoch: Epoch(1),
+    };
+    storage.disks().snapshots.create(leftover, 4096).unwrap();
+    drop(open(&storage));
+    assert_eq!(storage.snapshot_files(), [id]);
+    storage.disks().snapshots.remove(id).unwrap();
+    let opened = Volume::open_on(storage.disks(), quiet_options(), Recovery::Strict);
+    assert!(matches!(
+        opened,
+        Err(OpenError::Damaged(Damage::SnapshotFile { snapshot, .. })) if snapshot == id
+    ));
+    let rebuild =
+        Volume::open_on(storage.disks(), quiet_options(), Recovery::DiscardDamaged).unwrap();
+    assert!(!rebuild.positions().is_trusted());
+}
+
+#[test]
+fn a_new_base_replaces_the_snapshots_with_the_image() {
+    let (storage, volume) = fresh();
+    write(&volume, 1, 0, 4, 10);
+    snapshot(&volume, 1);
+    settle(&volume);
+    drop(volume.begin_install_of(BLOCKS / 2).unwrap());
+    assert_eq!(storage.snapshot_files(), []);
+    assert_eq!(volume.blocks(), BLOCKS / 2);
+}
+
+/// A volume in a directory, with a snapshot of a few blocks.
+fn on_files(dir: &std::path::Path) -> (Volume, SnapshotId) {
+    let place = dir.join("vol");
+    Volume::create(&place, &format_options()).unwrap();
+    let volume = Volume::open(&place, quiet_options()).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    write(&volume, 1, 3, 2, 33);
+    let id = snapshot(&volume, 1);
+    write(&volume, 1, 4, 2, 44);
+    settle(&volume);
+    (volume, id)
+}
+
+#[test]
+fn an_exported_image_proves_itself_and_comes_back_by_an_import() {
+    let dir = tempfile::tempdir().unwrap();
+    let (volume, id) = on_files(dir.path());
+    let (image, manifest) = (dir.path().join("img"), dir.path().join("img.json"));
+    let snapshot = volume.snapshot(id).unwrap();
+    let made = snapshot.export(&image, &manifest).unwrap();
+    let raw = std::fs::read(&image).unwrap();
+    assert_eq!(tags(&raw), read_snapshot(&volume, id));
+    assert_eq!(made.sha256, ChunkDigest::of(&raw).to_string());
+    assert_eq!((made.blocks, made.snapshot), (BLOCKS, id));
+    assert!(snapshot.export(&image, &dir.path().join("other")).is_err());
+
+    let source = ImportSource::open(&image, &manifest).unwrap();
+    assert_eq!(source.manifest(), &made);
+    let (range, data) = source.chunk(0).unwrap().unwrap();
+    assert_eq!((range.count(), &data[..]), (BLOCKS, &raw[..]));
+    assert!(source.chunk(1).unwrap().is_none());
+}
+
+#[test]
+fn what_is_not_the_exported_image_is_not_imported() {
+    use std::os::unix::fs::FileExt;
+
+    let dir = tempfile::tempdir().unwrap();
+    let (volume, id) = on_files(dir.path());
+    let (image, manifest) = (dir.path().join("img"), dir.path().join("img.json"));
+    let made = volume.snapshot(id).unwrap().export(&image, &manifest);
+    let text = std::fs::read_to_string(&manifest).unwrap();
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(&image)
+        .unwrap();
+    file.write_all_at(&[1], 9).unwrap();
+    let source = ImportSource::open(&image, &manifest).unwrap();
+    assert!(matches!(
+        source.chunk(0),
+        Err(ExportError::Chunk { index: 0, .. })
+    ));
+    file.set_len(BLOCK).unwrap();
+    assert!(ImportSource::open(&image, &manifest).is_err());
+    file.set_len(BLOCKS * BLOCK).unwrap();
+    let digest = made.unwrap().chunks[0].clone();
+    let spoilt = [
+        text.replace(&digest, &"0".repeat(64)),
+        text.replace(&digest, "short"),
+        text.replace("\"format\": 1", "\"format\": 2"),
+        text.replace("\"blocks\": 32", "\"blocks\": 0"),
+        text.replace("\"blocks\": 32", "\"blocks\": 99999999999"),
+        "{".to_owned(),
+        String::new(),
+    ];
+    for wrong in spoilt {
+        assert_ne!(wrong, text);
+        std::fs::write(&manifest, wrong).unwrap();
+        assert!(matches!(
+            ImportSource::open(&image, &manifest),
+            Err(ExportError::Manifest { .. })
+        ));
+    }
+}
