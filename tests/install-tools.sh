@@ -1,13 +1,13 @@
 #!/bin/sh
-# Installs the programs that the tests run: real NBD clients and a load generator against a node, a
-# browser against the Explorer.
+# Installs the programs that the tests run: real NBD clients and a load generator against a node, and
+# the checkers of the specification's twins (with the C compiler that these need) chromium:chromium'
 #
 # Does nothing, quickly, when they are there. As root on Debian and its relatives it installs what
 # is missing; anyone else is told what to install. Exit codes: 0 everything is there, 3 it is not.
 set -eu
 
 # program:package
-tools='qemu-io:qemu-utils qemu-img:qemu-utils nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio chromium:chromium'
+tools='qemu-io:qemu-utils qemu-img:qemu-utils nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio spin:spin rumur:rumur cc:gcc chromium:chromium'
 
 missing_packages() {
     for tool in $tools; do

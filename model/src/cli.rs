@@ -1,6 +1,7 @@
 //! The commands. What they report they have just computed: no command prints stored figures.
 
 mod runs;
+mod twins;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ const ENVIRONMENT: u8 = 3;
 #[derive(Parser)]
 #[command(name = "holdfast-model", version)]
 #[command(
-    after_help = "Exit codes: 0 good, 1 a finding, 2 usage, 3 environment (an address, a file)."
+    after_help = "Exit codes: 0 good, 1 a finding, 2 usage, 3 environment (a program, an address, a file)."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -41,6 +42,9 @@ enum Command {
     Explore(ExploreArgs),
     /// Tells a run: a trace file (`-`: standard input), or the shortest run of a mutant.
     Trace(TraceArgs),
+    /// Exhausts the twins: the same machines in Promela and Murphi, with SPIN and rumur. All
+    /// counts must be those of our own checkers.
+    Twins(twins::TwinArgs),
     /// Names specifications, instances and mutants.
     List,
 }
@@ -122,6 +126,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Mutants(arguments) => mutants(&arguments),
         Command::Explore(arguments) => runs::explore(&arguments),
         Command::Trace(arguments) => runs::trace(&arguments),
+        Command::Twins(arguments) => twins::run(&arguments),
         Command::List => list(),
     };
     match done {

@@ -10,6 +10,7 @@
 //! - [`cluster`] is the whole: copies, authority, client, across crashes, failovers and rebuilds.
 //! - [`storage`] is one node's storage: log ring, superblocks, extent and snapshots, under any crash.
 //! - [`explore`] shows paths through them: in a browser, and as sequence diagrams.
+//! - [`twins`] are the same machines again, in Promela and Murphi, for checkers that are not ours.
 //!
 //! It depends on nothing of the implementation, and the implementation on nothing of it. What
 //! holds the two together is the conformance suite, which drives the engine through every edge of
@@ -19,6 +20,7 @@
 //! holdfast-model check              # exhaust the quick instances, compare with docs/results
 //! holdfast-model mutants            # break every rule; each must be seen
 //! holdfast-model explore cluster    # walk the graph in a browser
+//! holdfast-model twins              # count again with SPIN and rumur
 //! holdfast-model trace FILE         # read or replay a run
 //! ```
 
@@ -27,3 +29,4 @@ pub mod cluster;
 pub mod explore;
 pub mod session;
 pub mod storage;
+pub mod twins;

@@ -1,8 +1,8 @@
 //! `holdfast-model`: exhausts the specification, breaks its rules, shows its runs.
 //!
 //! Exit codes: 0 good; 1 a finding (a property falls or is vacuous, the checkers disagree, a
-//! published figure drifted, a mutant survives, a trace departs); 2 usage; 3 environment (an address
-//! is taken, a file cannot be written).
+//! published figure drifted, a mutant survives, a trace departs, a twin counts otherwise);
+//! 2 usage; 3 environment (a program is missing, an address is taken, a file cannot be written).
 
 mod cli;
 
