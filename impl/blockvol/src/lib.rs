@@ -49,6 +49,7 @@ pub mod sim;
 mod snapshot;
 mod store;
 mod superblock;
+mod threads;
 mod volume;
 
 pub use disk::{Disk, Disks, SECTOR, Shelf};

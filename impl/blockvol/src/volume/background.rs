@@ -6,8 +6,7 @@
 //! alone (F23). A volume that rests writes its superblock once more, into both slots (decision 012);
 //! then its threads sleep without a timer.
 
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread::{self, JoinHandle};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use holdfast_types::Lsn;
@@ -16,6 +15,7 @@ use super::{Shared, State, Volume};
 use crate::disk::DiskError;
 use crate::error::{Poisoned, WriteBackError};
 use crate::store::{MetaStep, Store};
+use crate::threads::{Mutex, MutexGuard, thread};
 
 /// What the write-back thread is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) struct Writer {
 #[derive(Debug)]
 pub(super) struct Threads {
     shared: Arc<Shared>,
-    handles: Mutex<Vec<JoinHandle<()>>>,
+    handles: Mutex<Vec<thread::JoinHandle<()>>>,
 }
 
 impl Threads {

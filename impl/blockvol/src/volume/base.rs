@@ -4,8 +4,7 @@
 //! which is the checkpoint when the copy began, with the log pinned from there; the extent bound
 //! when the copy has ended says how far replay must go before the copy is exact (T17, F31, F32).
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_types::{BlockCount, BlockRange, Lineage, Lsn};
@@ -18,6 +17,8 @@ use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_ra
 use crate::options::MAX_BLOCKS;
 use crate::positions::Positions;
 use crate::store::check_manifest;
+use crate::threads::Mutex;
+use crate::threads::atomic::{AtomicU64, Ordering};
 
 /// Chunks that are written between two syncs of the extent, at most: so much, and no more, is left
 /// for the last step to wait for.

@@ -5,7 +5,6 @@
 //! groups as large as the disk is slow.
 
 use std::io;
-use std::sync::atomic::Ordering;
 use std::thread;
 
 use holdfast_types::Lsn;
@@ -13,6 +12,7 @@ use holdfast_types::Lsn;
 use super::{Shared, Volume};
 use crate::error::{DiskError, DiskOp, SyncError};
 use crate::log::scan::UNSYNCED_BYTES_MAX;
+use crate::threads::atomic::Ordering;
 
 impl Volume {
     /// Blocks until the head of this moment is durable; returns the durable position.
@@ -59,7 +59,7 @@ impl Drop for Turn<'_> {
         if !thread::panicking() {
             return;
         }
-        if self.0.state.is_poisoned() {
+        if self.0.state.lock().is_err() {
             // Whoever wakes finds the same.
             self.0.progress.notify_all();
             return;

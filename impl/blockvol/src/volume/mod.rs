@@ -25,8 +25,7 @@ mod snapshot;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use holdfast_types::{
@@ -39,6 +38,8 @@ use crate::extent::sums_len;
 use crate::options::{FormatOptions, MAX_BLOCKS, MAX_LOG_BYTES, MIN_LOG_BYTES, VolumeOptions};
 use crate::positions::{FlushBound, Positions, Promise};
 use crate::store::{Recovery, Store};
+use crate::threads::atomic::{AtomicU64, Ordering};
+use crate::threads::{Condvar, Mutex, MutexGuard};
 
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;

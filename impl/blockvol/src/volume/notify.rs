@@ -1,9 +1,10 @@
 //! Telling others that positions moved, without polling and without any runtime.
 
-use std::sync::{Arc, RwLock, Weak};
+use std::sync::{Arc, Weak};
 
 use super::Shared;
 use crate::positions::Positions;
+use crate::threads::RwLock;
 
 type Listener = Arc<dyn Fn(Positions) + Send + Sync>;
 type List = Vec<(u64, Listener)>;

@@ -10,11 +10,11 @@
 //! Writers share one schedule: whoever appends takes the next place in it.
 
 use std::sync::PoisonError;
-use std::sync::atomic::Ordering;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{Shared, Volume};
+use crate::threads::atomic::Ordering;
+use crate::threads::thread;
 
 /// Pressure at which pacing begins, in thousandths.
 const BEGINS: u64 = 500;

@@ -3,7 +3,6 @@
 //! A pass reads everything once, at the rate that the options allow, and then rests. Whatever it
 //! finds is in [`Volume::damage`], and every listener is told.
 
-use std::sync::MutexGuard;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use holdfast_types::{BlockRange, Lsn};
 use super::{Shared, State, Volume};
 use crate::error::{FactsError, RepairError};
 use crate::store::{DamageReport, ScrubReport, Store};
+use crate::threads::MutexGuard;
 
 /// Bytes that a step of the background pass verifies.
 const STEP_BYTES: u64 = 256 << 10;
