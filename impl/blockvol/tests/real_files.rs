@@ -16,7 +16,7 @@ use bytes::Bytes;
 use holdfast_blockvol::sim::{SimRng, SimStorage, seed_from_env};
 use holdfast_blockvol::{
     AppendError, CreateError, Disk, DiskError, Disks, FlushBound, FormatOptions, OpenError,
-    Positions, Recovery, Volume, VolumeOptions, inspect,
+    Positions, ReadError, Recovery, Volume, VolumeOptions, WriteBackError, inspect,
 };
 use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn};
 use reference::{BLOCKS, filled, format_options, range, read_all, write};
@@ -524,4 +524,136 @@ fn run_child(place: &Path, next: u64, acks: u64) -> u64 {
     assert!(!status.success(), "killed");
     assert!(heard > acks, "the child ended by itself: {status}");
     last
+}
+
+#[test]
+fn f22_files_that_vanish_or_are_cut_short_under_a_store_are_told_by_name() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["log", "extent", "sums"] {
+        let place = dir.path().join(name);
+        drop(create(&place));
+        fs::remove_file(place.join(name)).unwrap();
+        let refused = Volume::open(&place, options()).map(|_| ());
+        let Err(OpenError::NotAStore { target, .. }) = refused else {
+            panic!("{name}: {refused:?}");
+        };
+        assert!(target.ends_with(name), "{target}");
+    }
+}
+
+#[test]
+fn f22_an_image_that_is_cut_short_while_it_is_open_is_an_error_and_then_damage() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("vol");
+    Volume::create(&place, &format()).unwrap();
+    let volume = Volume::open(&place, reference::quiet_options()).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    write(&volume, 1, 9, 1, 5);
+    volume.set_committed(volume.sync().unwrap());
+    reference::write_back_all(&volume);
+    let len = fs::metadata(place.join("extent")).unwrap().len();
+    shorten(&place.join("extent"), 4096);
+    let mut data = vec![0; 4096];
+    let short = volume.read(range(9, 1), &mut data);
+    assert!(matches!(short, Err(ReadError::Disk(_))), "{short:?}");
+    shorten(&place.join("extent"), len);
+    let zeroes = volume.read(range(9, 1), &mut data);
+    assert!(matches!(zeroes, Err(ReadError::Damaged(_))), "{zeroes:?}");
+    let head = volume.positions().head;
+    volume.repair(range(9, 1), filled(5, 1), head).unwrap();
+    volume.read(range(9, 1), &mut data).unwrap();
+}
+
+#[test]
+fn f22_a_store_whose_directory_is_gone_keeps_what_it_has_and_says_what_it_cannot_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("vol");
+    Volume::create(&place, &format()).unwrap();
+    let volume = Volume::open(&place, reference::quiet_options()).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    write(&volume, 1, 0, 1, 5);
+    let label = holdfast_types::SnapshotLabel::new("s").unwrap();
+    let create = holdfast_types::VolumeOperation::SnapshotCreate { label };
+    volume.append_operation(Epoch(1), &create).unwrap();
+    volume.set_committed(volume.sync().unwrap());
+    assert!(volume.write_back().unwrap(), "the run before it");
+    let refused = volume.write_back();
+    assert!(
+        matches!(refused, Err(WriteBackError::Disk(_))),
+        "{refused:?}"
+    );
+    assert_eq!(volume.write_back_error(), refused.err());
+    assert_eq!(read_all(&volume)[0], 5);
+}
+
+/// A disk that takes its time to write.
+#[derive(Debug)]
+struct Slow(Arc<dyn Disk>);
+
+impl Disk for Slow {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
+        self.0.read_at(offset, buf)
+    }
+    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
+        std::thread::sleep(Duration::from_micros(200));
+        self.0.write_at(offset, data)
+    }
+    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
+        self.0.punch(offset, len)
+    }
+    fn sync(&self) -> Result<(), DiskError> {
+        self.0.sync()
+    }
+    fn grow(&self, len: u64) -> Result<(), DiskError> {
+        self.0.grow(len)
+    }
+    fn allocated(&self) -> Result<u64, DiskError> {
+        self.0.allocated()
+    }
+    fn len(&self) -> Result<u64, DiskError> {
+        self.0.len()
+    }
+}
+
+#[test]
+fn f23_writers_that_outrun_write_back_are_slowed_down_and_none_is_refused() {
+    let storage = SimStorage::formatted(&format_options());
+    let disks = Disks {
+        extent: Arc::new(Slow(storage.disks().extent)),
+        ..storage.disks()
+    };
+    let options = VolumeOptions {
+        flush_bound: FlushBound::Durable,
+        ..VolumeOptions::default()
+    };
+    let volume = Volume::open_on(disks, options, Recovery::Strict).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    assert_eq!(
+        volume.pace(4096),
+        Duration::ZERO,
+        "an empty log is no reason to wait"
+    );
+    let writers: Vec<_> = (0..4_u64)
+        .map(|n| {
+            let volume = volume.clone();
+            std::thread::spawn(move || {
+                for round in 0..150 {
+                    // Every other block, so that no two are written together.
+                    write(&volume, 1, (8 * n + 2 * round) % 32, 1, round);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    volume.sync().unwrap();
+    assert_eq!(volume.positions().head, Lsn(601));
 }

@@ -12,18 +12,11 @@ use holdfast_blockvol::{
 };
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn};
 use reference::{
-    BLOCKS, LOG_BYTES, filled, format_options, fresh, open, quiet_options, range, read_all, tags,
-    write, write_back_all,
+    BLOCKS, LOG_BYTES, filled, format_options, fresh, open, quiet_options, range, read_all, settle,
+    tags, write,
 };
 
-const ALL: Lsn = Lsn(u64::MAX - 1);
 const BLOCK: u64 = BLOCK_SIZE as u64;
-
-fn settle(volume: &Volume) {
-    volume.sync().unwrap();
-    volume.set_committed(ALL);
-    write_back_all(volume);
-}
 
 /// A volume whose blocks are all in the extent, with tags 1 to 32 (block 5 is trimmed).
 fn at_rest() -> (SimStorage, Volume) {

@@ -14,18 +14,11 @@ use holdfast_types::{
     BLOCK_SIZE, EntryKind, Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation,
 };
 use reference::{
-    BLOCKS, filled, format_options, fresh, open, quiet_options, range, read_all, read_snapshot,
-    tags, write, write_back_all,
+    ALL, BLOCKS, crash, filled, format_options, fresh, open, quiet_options, range, read_all,
+    read_snapshot, settle, tags, write, write_back_all,
 };
 
-const ALL: Lsn = Lsn(u64::MAX - 1);
 const BLOCK: u64 = BLOCK_SIZE as u64;
-
-fn settle(volume: &Volume) {
-    volume.sync().unwrap();
-    volume.set_committed(ALL);
-    write_back_all(volume);
-}
 
 fn create(label: &str) -> VolumeOperation {
     VolumeOperation::SnapshotCreate {
@@ -44,10 +37,6 @@ fn snapshot(volume: &Volume, epoch: u64) -> SnapshotId {
 
 fn operate(volume: &Volume, operation: VolumeOperation) -> Lsn {
     volume.append_operation(Epoch(1), &operation).unwrap()
-}
-
-fn crash(storage: &SimStorage, how: Crash) -> SimStorage {
-    storage.crash(storage.ops(), how)
 }
 
 #[test]

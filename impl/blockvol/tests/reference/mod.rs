@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use holdfast_blockvol::sim::{Medium, SimStorage};
-use holdfast_blockvol::{Entry, FlushBound, FormatOptions, Recovery, Volume, VolumeOptions};
+use holdfast_blockvol::sim::{Crash, Medium, SimStorage};
+use holdfast_blockvol::{Entry, FlushBound, FormatOptions, Recovery, Store, Volume, VolumeOptions};
 use holdfast_types::{
     BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lineage, Lsn, SnapshotId, StoreId, VolumeId,
     VolumeOperation,
@@ -303,4 +303,49 @@ impl Reference {
             );
         }
     }
+}
+
+/// Where the ring begins on the log's disk.
+pub(crate) const RING: u64 = 64 << 10;
+pub(crate) const ALL: Lsn = Lsn(u64::MAX - 1);
+
+pub(crate) fn settle(volume: &Volume) {
+    volume.sync().unwrap();
+    volume.set_committed(ALL);
+    write_back_all(volume);
+}
+
+pub(crate) fn crash(storage: &SimStorage, how: Crash) -> SimStorage {
+    storage.crash(storage.ops(), how)
+}
+
+/// A core without the wrapper, for scenes in which a step is under way.
+pub(crate) fn core() -> (SimStorage, Store) {
+    let storage = SimStorage::formatted(&format_options());
+    let mut store = Store::open(storage.disks(), quiet_options(), Recovery::Strict).unwrap();
+    store.fence(Epoch(1)).unwrap();
+    core_append(&mut store, EntryKind::EpochStart, None);
+    (storage, store)
+}
+
+pub(crate) fn core_append(store: &mut Store, kind: EntryKind, block: Option<u64>) -> Lsn {
+    let payload = if kind == EntryKind::Write {
+        filled(block.unwrap() + 1, 1)
+    } else {
+        Bytes::new()
+    };
+    store
+        .append(Epoch(1), kind, block.map(|b| range(b, 1)), payload)
+        .unwrap()
+}
+
+/// Flips a byte of the payload of an entry, whose place is found by its content.
+pub(crate) fn damage_log(storage: &SimStorage, tag: u64) {
+    let log = storage.visible(Medium::Log);
+    let block = filled(tag, 1);
+    let at = (RING as usize..log.len() - BLOCK_SIZE)
+        .step_by(128)
+        .find(|at| log[*at..*at + BLOCK_SIZE] == block[..])
+        .expect("the entry is in the log");
+    storage.corrupt(Medium::Log, at as u64 + 100, 0x40);
 }
