@@ -335,8 +335,47 @@ begin
   end;
 end;
 
-procedure settle(served: nodes_of);
+-- Whether a node holds the very entries of another up to a position, durably.
+function has_the_same(n: node; p: node; position: lsn): boolean;
 begin
+  if nodes[n].durable < position then return false; end;
+  for l: entry_at do
+    if l <= position then
+      if nodes[n].log.entry[l].epoch != nodes[p].log.entry[l].epoch
+         | nodes[n].log.entry[l].write != nodes[p].log.entry[l].write then return false; end;
+    end;
+  end;
+  return true;
+end;
+
+-- A8: every member holds what was just answered as flushed.
+function flush_was_right(before: writes_of): boolean;
+var p: node; position: lsn;
+begin
+  if !has_primary() then return true; end;
+  p := the_record.primary;
+  if !is_acting(p) then return true; end;
+  position := 0;
+  for l: entry_at do
+    if l <= head(p) then
+      if nodes[p].log.entry[l].write != 0 then
+        if flushed[nodes[p].log.entry[l].write] & !before[nodes[p].log.entry[l].write] then
+          position := l;
+        end;
+      end;
+    end;
+  end;
+  if position = 0 then return true; end;
+  for n: node do
+    if the_record.isr[n] & !has_the_same(n, p, position) then return false; end;
+  end;
+  return !is_empty(the_record.isr);
+end;
+
+procedure settle(served: nodes_of);
+var before: writes_of;
+begin
+  before := flushed;
   for n: node do
     if serves(n) & !served[n] then
       for w: write_number do
@@ -350,6 +389,7 @@ begin
       answer_flush(p);
     end;
   end;
+  assert flush_was_right(before) "A8-flush";
 end;
 
 procedure look(var served: nodes_of);
@@ -977,3 +1017,78 @@ begin
   past.split := false;
   past.reported := false;
 end;
+
+--------------------------------------------------------------------------------------------------
+-- Properties (section 12); A8-flush is judged where it is answered
+
+-- Whether the acting primary, if there is one, has a write in its log.
+function is_kept(w: write_number): boolean;
+begin
+  if !has_primary() then return true; end;
+  return !is_acting(the_record.primary) | holds(nodes[the_record.primary].log, w, 0);
+end;
+
+invariant "A1-survives"
+  forall w: write_number do flushed[w] & !excused[w] -> is_kept(w) end;
+
+invariant "W1-received"
+  forall w: write_number do acked[w] & !excused[w] -> is_kept(w) end;
+
+function is_durable(n: node; w: write_number): boolean;
+begin
+  for l: entry_at do
+    if l <= nodes[n].durable then
+      if nodes[n].log.entry[l].write = w then return true; end;
+    end;
+  end;
+  return false;
+end;
+
+-- Whether every member holds all that was flushed.
+function has_copies(): boolean;
+begin
+  if !(exists w: write_number do flushed[w] & !excused[w] end) then return true; end;
+  for n: node do
+    for w: write_number do
+      if the_record.isr[n] & flushed[w] & !excused[w] & !is_durable(n, w) then return false; end;
+    end;
+  end;
+  return !is_empty(the_record.isr);
+end;
+
+invariant "A1-copies"
+  has_copies();
+
+function stays_gone(): boolean;
+begin
+  if !has_primary() then return true; end;
+  return !is_acting(the_record.primary)
+    | !(exists w: write_number do dropped[w] & holds(nodes[the_record.primary].log, w, 0) end);
+end;
+
+invariant "A2-gone-is-gone"
+  stays_gone();
+
+invariant "A3-one-server"
+  !(serves(0) & serves(1)) & forall n: node do serves(n) -> is_acting(n) end;
+
+invariant "T1-one-history"
+  !past.split;
+
+function has_the_past(p: node): boolean;
+begin
+  for l: entry_at do
+    if l <= past.log.length then
+      if l > head(p) then return false; end;
+      if nodes[p].log.entry[l].epoch != past.log.entry[l].epoch
+         | nodes[p].log.entry[l].write != past.log.entry[l].write then return false; end;
+    end;
+  end;
+  return true;
+end;
+
+invariant "T13-committed-kept"
+  forall n: node do is_acting(n) -> has_the_past(n) end;
+
+invariant "order"
+  forall n: node do nodes[n].durable <= head(n) & nodes[n].committed <= head(n) end;
