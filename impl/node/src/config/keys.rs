@@ -92,7 +92,7 @@ keys! {
         "How much earlier the primary stops than the authority waits, for drifting clocks.";
     LIMITS_LOG_SIZE = "limits"."log_size", r#""1GiB""#,
         Unset::Derived("1 GiB or a quarter of the volume, whichever is less"),
-        "Space for one volume's log.";
+        "Space for one volume's log, on each of its copies: of the volumes that this node creates.";
     LIMITS_RETENTION = "limits"."retention", r#""25%""#, Unset::Example,
         "Share of the log that is kept for replicas that lag behind.";
     LIMITS_WRITE_TIMEOUT = "limits"."write_timeout", r#""30s""#, Unset::Example,

@@ -190,6 +190,8 @@ impl Cluster {
         };
         let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let mut keeper_config = config("keeper", at("keeper"), embedded(any));
+        // It creates the volume, so it decides how large the logs are.
+        tune(&mut keeper_config.limits);
         let keeper = Node::start(keeper_config.clone()).await.unwrap();
         let address = keeper.authority_address().unwrap();
         keeper_config.authority = embedded(address);

@@ -72,9 +72,13 @@ impl NodeShared {
         origin: Origin,
     ) -> Result<(), holdfast_blockvol::OpenError> {
         let limits = &self.config.limits;
-        let log_bytes = limits.log_size.unwrap_or(1 << 30);
+        let directory = self.store_dir(volume);
+        // A share of the log as it was made, whatever this node would have chosen. The file is the
+        // ring and the superblocks before it, of fixed length (`docs/formats.md`); where it cannot be
+        // looked at, opening says why.
+        let log_bytes = std::fs::metadata(directory.join("log")).map_or(0, |file| file.len());
         let options = volume_options(limits.retention_percent, log_bytes);
-        let store = LocalStore::open(&self.store_dir(volume), options, origin)?;
+        let store = LocalStore::open(&directory, options, origin)?;
         let slot = Slot {
             store: Arc::new(store),
             primary: None,
