@@ -406,10 +406,10 @@ impl<'a> Cluster<'a> {
         let request = ControlRequest::ReplaceStore {
             volume: self.volume.to_string(),
         };
-        match client.ask(&request).await? {
-            ControlReply::Store { .. } => Ok(()),
-            _ => Err(client.unexpected().into()),
-        }
+        let ControlReply::Store { .. } = client.ask(&request).await? else {
+            return Err(client.unexpected().into());
+        };
+        Ok(())
     }
 
     /// Stops a node that runs, in order: its stores are closed.

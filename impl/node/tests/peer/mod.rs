@@ -294,10 +294,11 @@ impl Place {
     ) -> (Peer, HelloAck) {
         let mut peer = self.stranger(volume, epoch, session).await;
         peer.hello(BLOCKS, head).await;
-        match peer.hear().await {
-            Message::HelloAck(ack) => (peer, *ack),
-            other => panic!("not let in: {other:?}"),
-        }
+        let told = peer.hear().await;
+        let Message::HelloAck(ack) = &told else {
+            panic!("not let in: {told:?}");
+        };
+        (peer, ack.as_ref().clone())
     }
 }
 
@@ -380,14 +381,12 @@ impl Peer {
     pub(crate) async fn barrier(&mut self, lsn: u64) -> Lsn {
         self.say(Message::Barrier { lsn: Lsn(lsn) }).await;
         loop {
-            match self.hear().await {
-                Message::BarrierAck { asked, durable } => {
-                    assert_eq!(asked, Lsn(lsn));
-                    return durable;
-                }
-                Message::Received { .. } => {}
-                other => panic!("no answer to a barrier: {other:?}"),
+            let told = self.hear().await;
+            if let Message::BarrierAck { asked, durable } = told {
+                assert_eq!(asked, Lsn(lsn));
+                return durable;
             }
+            assert!(matches!(told, Message::Received { .. }), "{told:?}");
         }
     }
 
@@ -423,9 +422,10 @@ impl Listener {
     /// The refusal that it is told.
     pub(crate) async fn refusal(&mut self) -> Refusal {
         let heard = tokio::time::timeout(PATIENCE, self.reader.next()).await;
-        match heard.expect("nothing is heard").unwrap().message {
-            Message::Refusal(refusal) => refusal,
-            other => panic!("not refused: {other:?}"),
-        }
+        let told = heard.expect("nothing is heard").unwrap().message;
+        let Message::Refusal(refusal) = &told else {
+            panic!("not refused: {told:?}");
+        };
+        refusal.clone()
     }
 }
