@@ -117,3 +117,59 @@ fn w1_a_restarted_candidate_does_not_vouch_for_what_it_once_received() {
 fn t16_f32_a_rebuild_is_not_over_before_its_image_is_trusted() {
     the_rule_stands_in_the_way("F32-complete-below-image");
 }
+
+#[test]
+fn f85_an_epoch_has_one_leader_for_ever() {
+    the_rule_stands_in_the_way("F85-epoch-led-twice");
+}
+
+#[test]
+fn f85_a_recovered_authority_believes_no_lineage_but_that_of_the_named_copy() {
+    the_rule_stands_in_the_way("F85-recover-keeps-stores");
+}
+
+#[test]
+fn f88_f89_neither_a_late_answer_nor_a_forgetful_authority_makes_two_servers() {
+    the_rule_stands_in_the_way("F88-lease-from-answer");
+    the_rule_stands_in_the_way("F89-restart-forgets-leases");
+}
+
+#[test]
+fn f79_an_operation_that_falls_into_the_copying_makes_it_begin_anew() {
+    the_rule_stands_in_the_way("F79-operation-on-fuzzy-base");
+}
+
+#[test]
+fn f96_a_full_log_has_room_for_an_epoch_start() {
+    let broken = mutant("F96-no-reserve");
+    let (row, _) = broken.kill().expect("the instance fits");
+    assert!(
+        row.killed && row.property == "A4-way-on",
+        "{}",
+        row.property
+    );
+}
+
+/// The numbers of a row of the table of instances in `docs/cluster.md`.
+fn row_of_the_prose(name: &str) -> Vec<usize> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/cluster.md");
+    let prose = std::fs::read_to_string(path).expect("the prose is there");
+    let begins = format!("| {name} |");
+    let row = prose.lines().find(|line| line.starts_with(&begins));
+    let cells = row.unwrap_or_else(|| panic!("no row {name}")).split('|');
+    cells.filter_map(|cell| cell.trim().parse().ok()).collect()
+}
+
+#[test]
+fn the_figures_of_the_twins_are_those_of_the_prose() {
+    let graphs = ["twin-pair", "twin-members", "twin-wire"].map(|name| {
+        let spec = Cluster::at(name).expect("an instance");
+        explore(&spec, &[], Bounds::default()).expect("it fits")
+    });
+    let states = graphs.each_ref().map(|graph| graph.states.len());
+    let transitions = graphs.each_ref().map(|graph| graph.transitions() as usize);
+    let depth = graphs.each_ref().map(|graph| graph.depth as usize);
+    assert_eq!(row_of_the_prose("states"), states);
+    assert_eq!(row_of_the_prose("transitions"), transitions);
+    assert_eq!(row_of_the_prose("depth"), depth);
+}

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::vocabulary::{Message, Mode, NodeId, Source};
+use super::vocabulary::{Message, Mode, NodeId, Operation, Source};
 
 /// One step. `primary` is the node that acts as primary, `replica` the other end of its session.
 #[allow(missing_docs, reason = "the parameters are named by their roles")]
@@ -19,6 +19,11 @@ pub enum Action {
     AnswerFlush { primary: NodeId },
     /// The client reads the whole device.
     Read { primary: NodeId },
+    /// The client asks for a volume operation; the primary appends it.
+    Operate {
+        primary: NodeId,
+        operation: Operation,
+    },
     /// A node syncs its log.
     Sync { node: NodeId },
     /// The primary ships the next entry, and hears that it was received.
@@ -51,6 +56,8 @@ pub enum Action {
     },
     /// The next chunk of the base is installed.
     CopyChunk { primary: NodeId, replica: NodeId },
+    /// A volume operation fell into the copying of a full base: it begins anew.
+    CopyAnew { primary: NodeId, replica: NodeId },
     /// The replica switches to the new base in one durable step.
     SwitchBase { primary: NodeId, replica: NodeId },
     /// The primary asks the authority to let a replica join the in-sync set.
@@ -59,6 +66,8 @@ pub enum Action {
     ProposeLeave { primary: NodeId, replica: NodeId },
     /// The primary asks the authority for another durability mode.
     ProposeMode { primary: NodeId, mode: Mode },
+    /// The primary asks the authority to make a node a voter, or no voter any more.
+    ProposeVoter { primary: NodeId, node: NodeId },
     /// The request reaches the authority and is granted.
     Land,
     /// The request is lost on its way.
@@ -73,8 +82,32 @@ pub enum Action {
     LeaseRunsOut { primary: NodeId },
     /// The lease is renewed.
     RenewLease { primary: NodeId },
-    /// The authority mints the next epoch.
+    /// The primary asks for its lease to be renewed.
+    AskLease { primary: NodeId },
+    /// The authority grants what was asked for.
+    GrantLease,
+    /// The answer arrives.
+    HearLease { primary: NodeId },
+    /// The lease is over on the authority's clock.
+    LeaseOver,
+    /// The primary gives its role up, and the authority hears that it did.
+    StopServing { primary: NodeId },
+    /// The authority restarts: it has its record, and does not know which leases it granted.
+    RestartAuthority,
+    /// The record is copied to a safe place.
+    BackUp,
+    /// The record is replaced by its backup.
+    RollBack,
+    /// An operator moves a rolled-back authority forward, and names the copy to go on with.
+    Recover { node: NodeId },
+    /// The primary reports what is committed.
+    ReportCommitted { primary: NodeId },
+    /// A heartbeat of a node that takes itself for primary (only a broken rule gives it effect).
+    Heartbeat { node: NodeId },
+    /// The authority gives the primary up and mints the next epoch.
     Mint,
+    /// It mints the next epoch while there is nobody who could serve.
+    MintAgain,
     /// A candidate promises the epoch, syncs its log and reports.
     Fence { node: NodeId },
     /// The authority promotes a candidate; with `shrink`, silent members leave with it.
@@ -83,6 +116,8 @@ pub enum Action {
     ForcePromote { node: NodeId },
     /// Write-back: entries up to `extent_bound` reach the extent.
     WriteBack { node: NodeId },
+    /// Write-back reaches a volume operation: it is performed, with a checkpoint at its position.
+    Perform { node: NodeId },
     /// The checkpoint follows.
     Checkpoint { node: NodeId },
     /// Log space up to the checkpoint is reused.
@@ -93,6 +128,8 @@ pub enum Action {
     Restart { node: NodeId },
     /// The store is lost, and replaced by an empty one.
     LoseStore { node: NodeId },
+    /// The node crashes, and its disk lost the last entry that it had said to be durable.
+    LoseTail { node: NodeId },
 }
 
 /// Why a step is not possible.
@@ -148,6 +185,14 @@ pub enum Refusal {
     Pinned,
     /// No such message is under way.
     NoMessage,
+    /// The log is full.
+    Full,
+    /// Another node leads that epoch already: the record was rolled back.
+    LedByAnother,
+    /// The best report is below `committed_seen`.
+    BelowCommitted,
+    /// A volume operation must be performed first, or fell into the copying.
+    OperationDue,
 }
 
 impl Refusal {
@@ -178,6 +223,10 @@ impl Refusal {
         "not_chosen",
         "pinned",
         "no_message",
+        "full",
+        "led_by_another",
+        "below_committed",
+        "operation_due",
     ];
 }
 

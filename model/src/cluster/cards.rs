@@ -3,7 +3,7 @@
 use super::Cluster;
 use super::diagram::mode_name;
 use super::state::{Client, Membership, NOBODY, Node, Peer, Record, State};
-use super::vocabulary::{Entry, Members, Mode, NodeId, Phase, UNTRUSTED, Writes};
+use super::vocabulary::{Entry, Members, Mode, NodeId, Operation, Phase, UNTRUSTED, Writes};
 use crate::explore::{Card, Cell, Dye, Life, Look, Strip};
 
 impl Cluster {
@@ -134,6 +134,12 @@ impl Cluster {
                 card.fact(format!("node {node} reports"), text);
             }
         }
+        if r.seen != (0, 0) {
+            card.fact(
+                "committed seen",
+                format!("{} of epoch {}", r.seen.1, r.seen.0),
+            );
+        }
         if let Some(request) = r.request {
             card.fact("under way", request_text(&r.members, &request.to));
         }
@@ -160,7 +166,7 @@ fn log_strip(n: &Node) -> Strip {
 }
 
 fn extent_strip(n: &Node) -> Strip {
-    let cells = n.extent.iter().map(|write| match write {
+    let cells = n.extent.blocks.iter().map(|write| match write {
         0 => Cell::new("0", 0, Look::Empty),
         _ if n.bound == UNTRUSTED => Cell::new(format!("w{write}"), 0, Look::Loose),
         write => Cell::new(format!("w{write}"), 0, Look::Firm),
@@ -202,12 +208,15 @@ pub(super) const fn phase_name(phase: Phase) -> &'static str {
     }
 }
 
-/// An entry: its epoch, and the write in it or a star for an epoch-start.
+/// An entry: its epoch, and the write or volume operation in it, or a star for an epoch-start.
 pub(super) fn entry_name(entry: Entry) -> String {
-    match entry {
-        Entry { epoch: 0, .. } => "?".to_owned(),
-        Entry { epoch, write: 0 } => format!("{epoch}★"),
-        Entry { epoch, write } => format!("{epoch}.w{write}"),
+    let epoch = entry.epoch;
+    match (epoch, Operation::of(entry)) {
+        (0, _) => "?".to_owned(),
+        (_, Some(Operation::Snapshot)) => format!("{epoch}.snap"),
+        (_, Some(Operation::Restore)) => format!("{epoch}.rest"),
+        (_, None) if entry.write == 0 => format!("{epoch}★"),
+        (_, None) => format!("{epoch}.w{}", entry.write),
     }
 }
 

@@ -6,9 +6,11 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
-use super::state::{State, block_of};
-use super::vocabulary::{BLOCKS, Entry, Lsn, Mode, NodeId, SLOTS, WriteAck, Writes};
+use super::broken::Broken;
+use super::state::State;
+use super::vocabulary::{
+    BLOCKS, Entry, Lsn, Mode, NodeId, Operation, SLOTS, WriteAck, Writes, block_of,
+};
 
 impl Cluster {
     /// Whether a node serves I/O: it acts as primary, under a lease, and the epoch-start entry of
@@ -36,21 +38,38 @@ impl Cluster {
     pub(super) fn may_write(&self, s: &State, primary: NodeId) -> Guard {
         let room = usize::from(s.node(primary).head) < SLOTS;
         unless(s.client.issued < self.bounds.writes && room, Refusal::Bound)?;
+        unless(self.room(s, primary, self.reserve()), Refusal::Full)?;
         self.serves(s, primary)
     }
 
     pub(super) fn write(&self, s: &mut State, primary: NodeId) {
         s.client.issued += 1;
         let write = s.client.issued;
+        Self::append(s, primary, write);
+    }
+
+    /// The next entry of a primary's log.
+    pub(super) fn append(s: &mut State, primary: NodeId, write: u8) {
         let node = s.node_mut(primary);
+        let epoch = node.promised;
         node.head += 1;
-        node.log.put(
-            node.head,
-            Entry {
-                epoch: node.promised,
-                write,
-            },
-        );
+        node.log.put(node.head, Entry { epoch, write });
+    }
+
+    /// Whether a log has room for an entry beside `reserve` others.
+    pub(super) fn room(&self, s: &State, node: NodeId, reserve: u8) -> bool {
+        let n = s.node(node);
+        let capacity = self.bounds.capacity;
+        capacity == 0 || n.head.saturating_sub(n.tail) + reserve < capacity
+    }
+
+    /// What is kept free for epoch-start entries: here one for each epoch that may still come.
+    pub(super) fn reserve(&self) -> u8 {
+        if self.is(Broken::NoReserve) {
+            0
+        } else {
+            self.bounds.epochs - 1
+        }
     }
 
     /// The writes of the primary's own epoch that meet the rule for acknowledging writes: only
@@ -138,7 +157,7 @@ impl Cluster {
         let mut last: [(u8, Lsn); BLOCKS] = [(0, 0); BLOCKS];
         for lsn in 1..=node.head {
             let write = node.log.at(lsn).write;
-            if write != 0 {
+            if write != 0 && Operation::of(node.log.at(lsn)).is_none() {
                 last[block_of(write)] = (write, lsn);
             }
         }
@@ -151,7 +170,9 @@ impl Cluster {
 
     pub(super) fn may_read(&self, s: &State, primary: NodeId) -> Guard {
         unless(self.bounds.reads, Refusal::Bound)?;
-        self.serves(s, primary)?;
+        if !self.is(Broken::ReadWithoutLease) {
+            self.serves(s, primary)?;
+        }
         let new = Self::readable(s, primary).without(s.client.shown);
         unless(!new.is_empty(), Refusal::NothingToDo)
     }
@@ -194,7 +215,11 @@ impl Cluster {
         let reached = (floor + 1..=node.head)
             .rev()
             .find(|lsn| own_epoch(lsn) && held(lsn));
-        let committed = reached.unwrap_or(floor);
+        let committed = if self.is(Broken::CommittedIsHead) {
+            node.head
+        } else {
+            reached.unwrap_or(floor)
+        };
         if committed == before {
             return;
         }

@@ -6,7 +6,7 @@ use super::Cluster;
 use super::action::Action;
 use super::cards::{entry_name, members, phase_name, set_of_writes};
 use super::state::{NOBODY, State};
-use super::vocabulary::{Letter, Message, Mode, NodeId, Source};
+use super::vocabulary::{Letter, Message, Mode, NodeId, Operation, Source};
 use crate::explore::{Card, Diagram, Event, Lane, LaneAt, Shape, Tone};
 
 const CLIENT: LaneAt = 0;
@@ -43,6 +43,9 @@ impl Diagram for Cluster {
                 Event::message(lane(primary), CLIENT, "flush acknowledged")
             }
             Action::Read { primary } => Event::exchange(CLIENT, lane(primary), "read"),
+            Action::Operate { primary, operation } => {
+                Event::message(CLIENT, lane(primary), operation_name(operation))
+            }
             Action::Sync { node } => local(node, "syncs its log"),
             Action::Ship { primary, replica } => both_ways(primary, replica, "append"),
             Action::Barrier { primary, replica } => both_ways(primary, replica, "barrier"),
@@ -69,6 +72,9 @@ impl Diagram for Cluster {
             Action::CopyChunk { primary, replica } => {
                 to_replica(primary, replica, "chunk of the base")
             }
+            Action::CopyAnew { primary, replica } => {
+                to_replica(primary, replica, "the copy begins anew")
+            }
             Action::SwitchBase { primary, replica } => {
                 both_ways(primary, replica, "switch to the new base")
             }
@@ -80,6 +86,9 @@ impl Diagram for Cluster {
             }
             Action::ProposeMode { primary, mode } => {
                 asks(primary, authority, format!("mode {}", mode_name(mode)))
+            }
+            Action::ProposeVoter { primary, node } => {
+                asks(primary, authority, format!("node {node} as voter, or not"))
             }
             Action::Land => Event::local(authority, "the request lands, granted"),
             Action::LoseRequest => {
@@ -96,7 +105,34 @@ impl Diagram for Cluster {
             Action::RenewLease { primary } => {
                 Event::exchange(lane(primary), authority, "renews its lease")
             }
+            Action::AskLease { primary } => {
+                Event::message(lane(primary), authority, "asks for its lease to be renewed")
+            }
+            Action::GrantLease => Event::local(authority, "grants the lease"),
+            Action::HearLease { primary } => {
+                Event::message(authority, lane(primary), "the lease is renewed")
+            }
+            Action::LeaseOver => Event::local(authority, "takes the lease for over"),
+            Action::StopServing { primary } => {
+                Event::message(lane(primary), authority, "gives its role up")
+            }
+            Action::RestartAuthority => {
+                Event::local(authority, "CRASH, and restart").toned(Tone::Fault)
+            }
+            Action::BackUp => Event::local(authority, "backs the record up"),
+            Action::RollBack => {
+                Event::local(authority, "the record is ROLLED BACK").toned(Tone::Fault)
+            }
+            Action::Recover { node } => {
+                Event::message(authority, lane(node), "recovered, to go on with this copy")
+                    .toned(Tone::Repair)
+            }
+            Action::ReportCommitted { primary } => {
+                Event::message(lane(primary), authority, "reports what is committed")
+            }
+            Action::Heartbeat { node } => Event::message(lane(node), authority, "heartbeat"),
             Action::Mint => Event::local(authority, "mints the next epoch"),
+            Action::MintAgain => Event::local(authority, "mints another epoch: nobody can serve"),
             Action::Fence { node } => Event::exchange(authority, lane(node), "fence"),
             Action::Promote {
                 node,
@@ -109,6 +145,10 @@ impl Diagram for Cluster {
                 Event::message(authority, lane(node), "FORCED promotion").toned(Tone::Fault)
             }
             Action::WriteBack { node } => local(node, "write-back"),
+            Action::Perform { node } => local(node, "performs the volume operation"),
+            Action::LoseTail { node } => {
+                fault(node, "CRASH, and its disk LOST what it had called durable")
+            }
             Action::Checkpoint { node } => local(node, "checkpoint"),
             Action::Reclaim { node } => local(node, "reclaims log"),
             Action::Crash { node } if self.bounds.downtime => fault(node, "CRASH"),
@@ -166,7 +206,18 @@ impl Cluster {
             Action::Truncate { replica, .. } => {
                 event.add(&format!("keeps up to {}", after.node(replica).head));
             }
-            Action::Crash { node } => {
+            Action::Operate { primary, .. } => {
+                let lsn = before.node(primary).head.saturating_add(1);
+                event.add(&format!("becomes entry {lsn}"));
+            }
+            Action::Perform { node } => {
+                event.add(&format!("checkpoint {}", after.node(node).checkpoint));
+            }
+            Action::ReportCommitted { .. } => {
+                let (epoch, lsn) = after.record.seen;
+                event.add(&format!("{lsn} of epoch {epoch}"));
+            }
+            Action::Crash { node } | Action::LoseTail { node } => {
                 let (was, is) = (before.node(node).head, after.node(node).head);
                 if was > is + 1 {
                     event.add(&format!("entries {} to {was} are gone", is + 1));
@@ -174,7 +225,7 @@ impl Cluster {
                     event.add(&format!("entry {was} is gone"));
                 }
             }
-            Action::Mint => event.add(&after.record.epoch.to_string()),
+            Action::Mint | Action::MintAgain => event.add(&after.record.epoch.to_string()),
             Action::Fence { node } => {
                 if let Some(report) = &after.record.reports[usize::from(node)] {
                     let (last, durable) = (report.last, report.durable);
@@ -222,6 +273,18 @@ impl Cluster {
             | Action::ForgetRequest { .. }
             | Action::LeaseRunsOut { .. }
             | Action::RenewLease { .. }
+            | Action::CopyAnew { .. }
+            | Action::ProposeVoter { .. }
+            | Action::AskLease { .. }
+            | Action::GrantLease
+            | Action::HearLease { .. }
+            | Action::LeaseOver
+            | Action::StopServing { .. }
+            | Action::RestartAuthority
+            | Action::BackUp
+            | Action::RollBack
+            | Action::Recover { .. }
+            | Action::Heartbeat { .. }
             | Action::Restart { .. }
             | Action::LoseStore { .. } => {}
         }
@@ -346,6 +409,13 @@ const fn rebuild_from(source: Source) -> &'static str {
     match source {
         Source::Snapshot => "rebuild begins, from a snapshot",
         Source::FullBase => "rebuild begins, from the live extent",
+    }
+}
+
+const fn operation_name(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Snapshot => "take a snapshot",
+        Operation::Restore => "restore the snapshot",
     }
 }
 

@@ -1,49 +1,40 @@
-//! Leases, epochs, fencing, promotion (`protocol.md` section 7).
-//!
-//! Time is an order: a lease is granted to the primary, runs out on the primary's clock first
-//! (that is what the margin is for), and only then on the authority's, which is when it may mint.
+//! Epochs, fencing, promotion (`protocol.md` section 7).
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{Membership, NOBODY, Report, State};
-use super::vocabulary::{Entry, Members, Mode, NODES, NodeId, SLOTS, WriteAck};
+use super::vocabulary::{Members, Mode, NODES, NodeId, Renewal, SLOTS, WriteAck};
 
 impl Cluster {
-    pub(super) fn may_lease_run_out(&self, s: &State, primary: NodeId) -> Guard {
-        unless(self.bounds.leases, Refusal::Bound)?;
-        unless(s.node(primary).lease, Refusal::NothingToDo)
-    }
-
-    pub(super) fn lease_runs_out(&self, s: &mut State, primary: NodeId) {
-        s.node_mut(primary).lease = false;
-    }
-
-    pub(super) fn may_renew_lease(&self, s: &State, primary: NodeId) -> Guard {
-        let p = s.node(primary);
-        unless(
-            p.up && s.acting_primary() == Some(primary),
-            Refusal::NotPrimary,
-        )?;
-        unless(!p.lease, Refusal::NothingToDo)
-    }
-
-    pub(super) fn renew_lease(&self, s: &mut State, primary: NodeId) {
-        s.node_mut(primary).lease = true;
+    /// Whether a node holds a lease of the present epoch, on its own clock.
+    pub(super) fn lease_held(s: &State) -> bool {
+        let epoch = s.record.epoch;
+        s.nodes.iter().any(|n| n.lease && n.promised == epoch)
     }
 
     fn lease_over(&self, s: &State) -> Guard {
-        let held = s
-            .nodes
-            .iter()
-            .any(|n| n.lease && n.promised == s.record.epoch);
-        let margin = self.bounds.leases && !self.is(Broken::MintUnderLease);
-        unless(!held || !margin, Refusal::LeaseHeld)
+        let held = if self.bounds.clocks {
+            s.record.granted
+        } else {
+            self.bounds.leases && Self::lease_held(s)
+        };
+        unless(!held || self.is(Broken::MintUnderLease), Refusal::LeaseHeld)
+    }
+
+    fn may_mint_at_all(&self, s: &State) -> Guard {
+        unless(s.record.epoch < self.bounds.epochs, Refusal::Bound)?;
+        self.lease_over(s)
     }
 
     pub(super) fn may_mint(&self, s: &State) -> Guard {
-        unless(s.record.epoch < self.bounds.epochs, Refusal::Bound)?;
-        self.lease_over(s)
+        unless(s.acting_primary().is_some(), Refusal::Settled)?;
+        self.may_mint_at_all(s)
+    }
+
+    pub(super) fn may_mint_again(&self, s: &State) -> Guard {
+        unless(s.acting_primary().is_none(), Refusal::Settled)?;
+        self.may_mint_at_all(s)
     }
 
     /// A new epoch without a primary: the old lease cannot be renewed, and no request of the old
@@ -55,6 +46,9 @@ impl Cluster {
         record.reports = [None; NODES];
         record.request = None;
         record.news = false;
+        if let Renewal::Asked(_) = record.renewal {
+            record.renewal = Renewal::None;
+        }
         if !self.bounds.leases {
             s.nodes.iter_mut().for_each(|node| node.lease = false);
         }
@@ -69,6 +63,12 @@ impl Cluster {
 
     pub(super) fn may_fence(&self, s: &State, node: NodeId) -> Guard {
         let (n, record) = (s.node(node), &s.record);
+        if self.is(Broken::FenceBeforeMint) && record.primary != NOBODY {
+            return unless(
+                n.up && !n.primary && n.promised == record.epoch,
+                Refusal::Settled,
+            );
+        }
         unless(record.primary == NOBODY, Refusal::Settled)?;
         unless(n.up, Refusal::Down)?;
         unless(
@@ -76,11 +76,24 @@ impl Cluster {
             Refusal::Settled,
         )?;
         unless(n.promised <= record.epoch, Refusal::HigherEpoch)?;
+        let led = n.promised == record.epoch && n.led.is_some();
+        unless(
+            !led || self.is(Broken::EpochLedTwice),
+            Refusal::LedByAnother,
+        )?;
         unless(self.counts(s, node), Refusal::NotEligible)
     }
 
     /// The candidate makes the epoch durable, gives up any role, syncs its log, and reports.
     pub(super) fn fence(&self, s: &mut State, node: NodeId) {
+        if s.record.primary != NOBODY {
+            // Only a broken rule fences before the epoch was minted.
+            let n = s.node_mut(node);
+            n.promised += 1;
+            n.sworn = n.promised;
+            n.session = 0;
+            return;
+        }
         let epoch = s.record.epoch;
         let in_memory = self.is(Broken::PromiseInMemory);
         let counts_as_whole = self.is(Broken::RestartedCountsAsWhole);
@@ -88,6 +101,9 @@ impl Cluster {
         let promised = n.promised;
         n.step_down();
         n.session = 0;
+        if promised < epoch {
+            n.led = None;
+        }
         n.promised = epoch;
         if !in_memory {
             n.sworn = epoch;
@@ -114,10 +130,11 @@ impl Cluster {
             .fold(Members::default(), Members::with)
     }
 
-    fn eligible(s: &State) -> Members {
+    fn eligible(&self, s: &State) -> Members {
         let members = &s.record.members;
         let reporting = Self::reporting(s);
         match members.mode {
+            _ if self.is(Broken::PromoteOutsider) => reporting,
             Mode::BestEffort => reporting.both(Members::only(s.record.last)),
             Mode::SyncAll => reporting.both(members.isr),
             Mode::SyncQuorum => reporting.both(members.isr).both(members.voters),
@@ -141,19 +158,27 @@ impl Cluster {
         unless(record.primary == NOBODY || second, Refusal::Settled)?;
         unless(n.up && !n.primary, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
+        unless(self.room(s, node, 0), Refusal::Full)?;
         unless(
             n.promised == record.epoch && self.counts(s, node),
             Refusal::NotEligible,
         )?;
-        let eligible = Self::eligible(s);
+        let eligible = self.eligible(s);
         unless(eligible.has(node), Refusal::NotEligible)?;
+        self.may_take_the_lead(s, node)?;
         let reports = eligible.count();
         unless(
-            reports >= Self::reports_needed(&record.members),
+            reports >= self.reports_needed(&record.members),
             Refusal::NotChosen,
         )?;
         let chosen = self.greatest(s, node, eligible) || self.is(Broken::PromoteLaggard);
         unless(chosen, Refusal::NotChosen)?;
+        let seen =
+            record.reports[usize::from(node)].is_some_and(|r| (r.last, r.durable) >= record.seen);
+        unless(
+            seen || second || self.is(Broken::IgnoreCommittedSeen),
+            Refusal::BelowCommitted,
+        )?;
         if shrink {
             let fewer = eligible != record.members.isr;
             let offered = self.bounds.shrink && record.members.mode == Mode::SyncAll;
@@ -161,6 +186,22 @@ impl Cluster {
             unless(reports >= self.bounds.min_in_sync, Refusal::TooFewMembers)?;
         }
         Ok(())
+    }
+
+    /// What a node asks itself before it leads: whether its log still ends where it reported, and
+    /// whether it follows nobody else in this epoch.
+    fn may_take_the_lead(&self, s: &State, node: NodeId) -> Guard {
+        let n = s.node(node);
+        let as_reported = s.record.reports[usize::from(node)]
+            .is_some_and(|r| (r.last, r.durable) == (n.log.at(n.durable).epoch, n.durable));
+        unless(
+            as_reported || self.bounds.lies == 0 || self.is(Broken::LeadBelowReport),
+            Refusal::NotChosen,
+        )?;
+        unless(
+            n.led.is_none() || self.is(Broken::EpochLedTwice),
+            Refusal::LedByAnother,
+        )
     }
 
     /// Whether a promotion has to say that writes that were acknowledged, but not flushed, may be
@@ -181,7 +222,7 @@ impl Cluster {
     pub(super) fn promote(&self, s: &mut State, node: NodeId, shrink: bool) {
         let reported = self.may_have_lost(s);
         if shrink {
-            s.record.members.isr = Self::eligible(s);
+            s.record.members.isr = self.eligible(s);
         }
         let local = self.bounds.write_ack == WriteAck::Local;
         let kept = s.node(node).log.writes(s.node(node).head);
@@ -202,8 +243,11 @@ impl Cluster {
         if !self.is(Broken::TwoPrimariesInOneEpoch) {
             s.record.reports = [None; NODES];
         }
+        s.record.granted = self.bounds.clocks;
         let members = s.record.members;
+        let remembers = self.bounds.rollback;
         let n = s.node_mut(node);
+        n.led = remembers.then_some(node);
         n.primary = true;
         n.lease = true;
         n.next_session = 1;
@@ -211,28 +255,30 @@ impl Cluster {
         if self.is(Broken::EmptySetSuffices) {
             n.view.isr = Members::default();
         }
-        n.head += 1;
-        n.log.put(
-            n.head,
-            Entry {
-                epoch: n.promised,
-                write: 0,
-            },
-        );
+        Self::append(s, node, 0);
     }
 
     pub(super) fn may_force_promote(&self, s: &State, node: NodeId) -> Guard {
-        let n = s.node(node);
         unless(s.past.forced < self.bounds.forced, Refusal::Bound)?;
-        self.may_mint(s)?;
+        self.may_mint_at_all(s)?;
+        self.may_go_on_with(s, node)
+    }
+
+    pub(super) fn may_go_on_with(&self, s: &State, node: NodeId) -> Guard {
+        let n = s.node(node);
         unless(n.up, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
+        unless(self.room(s, node, 0), Refusal::Full)?;
         unless(self.counts(s, node), Refusal::NotEligible)
     }
 
-    /// The operator names one copy and accepts what it does not have.
     pub(super) fn force_promote(&self, s: &mut State, node: NodeId) {
         self.mint(s);
+        self.go_on_with(s, node);
+    }
+
+    /// The operator names one copy and accepts what it does not have.
+    pub(super) fn go_on_with(&self, s: &mut State, node: NodeId) {
         self.fence(s, node);
         if !self.is(Broken::ForcedKeepsSet) {
             let only = Members::only(node);

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{Node, State};
 use super::vocabulary::{NodeId, WriteAck};
 
@@ -43,7 +43,7 @@ impl Cluster {
         n.up = true;
         // Nobody asks where writes are acknowledged from the primary's log alone.
         n.whole = self.bounds.write_ack == WriteAck::Local;
-        n.committed = if n.trusted() { n.bound } else { 0 };
+        n.committed = n.bound.min(n.head);
         if self.is(Broken::TruncateToWatermark) {
             n.log.cut(n.committed);
             n.head = n.committed;

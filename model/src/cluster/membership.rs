@@ -6,9 +6,9 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{Membership, Request, State};
-use super::vocabulary::{Lsn, Mode, NodeId, Phase};
+use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase};
 
 impl Cluster {
     /// What every proposal needs: the primary of the record, which has read its last change, and
@@ -111,6 +111,37 @@ impl Cluster {
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
+    pub(super) fn may_propose_voter(&self, s: &State, primary: NodeId, node: NodeId) -> Guard {
+        unless(self.bounds.new_voters, Refusal::Bound)?;
+        self.may_propose(s, primary)?;
+        let view = s.node(primary).view;
+        unless(view.mode == Mode::SyncQuorum, Refusal::NothingToDo)?;
+        let to = Self::with_voter_changed(&view, node);
+        let sound = if to.voters.has(node) {
+            to.isr.has(node)
+        } else {
+            to.voters.count() > 0
+        };
+        unless(sound, Refusal::NotThatMember)?;
+        let kept = self.keeps_promises(s, primary, &to) || self.is(Broken::VotersChangeBlindly);
+        unless(kept, Refusal::WouldForget)
+    }
+
+    /// Voters change one at a time.
+    fn with_voter_changed(view: &Membership, node: NodeId) -> Membership {
+        let voters = if view.voters.has(node) {
+            view.voters.without(node)
+        } else {
+            view.voters.with(node)
+        };
+        Membership { voters, ..*view }
+    }
+
+    pub(super) fn propose_voter(&self, s: &mut State, primary: NodeId, node: NodeId) {
+        let to = Self::with_voter_changed(&s.node(primary).view, node);
+        Self::propose(s, primary, Request { to, newcomer: None });
+    }
+
     /// The last entry that a primary adopted from earlier epochs. Until it is committed anew, its
     /// primary cannot know whether it was acknowledged, and takes it for so.
     fn adopted(&self, s: &State, primary: NodeId) -> Lsn {
@@ -139,16 +170,15 @@ impl Cluster {
         if alone && p.durable < acked {
             return false;
         }
-        // Under sync_all a subset of the members holds whatever all of them acknowledged.
-        let subset = p.view.mode == Mode::SyncAll && p.view.isr.includes(to.isr);
-        if to.mode == Mode::SyncAll && subset {
-            return true;
-        }
-        Self::held(
-            primary,
-            to,
-            self.durable_at(s, primary, p.committed.max(self.adopted(s, primary))),
-        ) && Self::held(primary, to, self.received_at(s, primary, acked))
+        // Under sync_all every member held whatever was acknowledged, present or not.
+        let held = match p.view.mode {
+            Mode::SyncAll => p.view.isr,
+            Mode::BestEffort | Mode::SyncQuorum => Members::default(),
+        };
+        let flushed = p.committed.max(self.adopted(s, primary));
+        let durable = held.and(self.durable_at(s, primary, flushed));
+        let received = held.and(self.received_at(s, primary, acked));
+        Self::held(primary, to, durable) && Self::held(primary, to, received)
     }
 
     pub(super) fn may_land(&self, s: &State) -> Guard {

@@ -15,28 +15,38 @@
 //! on their own. Time is an order: a lease runs out on the primary's clock before the authority's.
 //! Revisions are not counted (see `membership.rs`). Where a bound says so, a crash and its restart,
 //! a lease's end and the mint, an answer and the moment at which it may be given are one step each;
-//! `docs/decisions/043` says why that hides nothing, and the instance `pair` does without.
-//! `committed_seen` is not kept: it guards against lying disks, which do not occur here. Write-back
-//! of an entry range is one step; what a crash leaves in the middle of it, torn sectors and failed
-//! syncs belong to the `storage` specification, the calls of a session and their tokens to
-//! `session`. Volume operations are not modelled.
+//! `docs/decisions/043` says why that hides nothing, and the instances `pair` and `authority-clock`
+//! do without. Write-back of an entry range is one step; what a crash leaves in the middle of it,
+//! torn sectors and failed syncs belong to the `storage` specification, the calls of a session and
+//! their tokens to `session`.
+//!
+//! **In prose.** `docs/cluster.md` says all of this exactly enough to be written again in another
+//! language; three instances were.
 //!
 //! **How to break it.** Ask `self.is(Broken::...)` where a rule is kept, or run
-//! `holdfast-model mutants`, which does so for every rule in `rules.rs`, then `holdfast-model trace
+//! `holdfast-model mutants`, which does so for every rule in `broken.rs`, then `holdfast-model trace
 //! --mutant M07-count-older-epochs` to read the shortest run on which a property falls.
 //!
 //! Read in this order: [`vocabulary`], [`state`], `rules.rs` (who must acknowledge), `client.rs`,
-//! `shipping.rs`, `recovery.rs`, `rebuild.rs`, `membership.rs`, `failover.rs`, then `properties.rs`.
+//! `shipping.rs`, `recovery.rs`, `rebuild.rs`, `operations.rs`, `membership.rs`, `lease.rs`,
+//! `failover.rs`, `mishaps.rs`, then `properties`.
 
 pub mod action;
+pub mod broken;
+mod calls;
 mod cards;
 mod client;
 mod diagram;
+mod encode;
 mod failover;
 mod faults;
+mod initial;
 pub mod instances;
+mod lease;
 mod membership;
+mod mishaps;
 mod mutants;
+mod operations;
 mod properties;
 mod rebuild;
 mod recovery;
@@ -49,7 +59,8 @@ mod storage;
 pub mod vocabulary;
 
 pub use action::{Action, Refusal};
-pub use rules::{Bounds, Broken};
+pub use broken::Broken;
+pub use rules::Bounds;
 pub use state::State;
 
 use crate::checking::Instance;

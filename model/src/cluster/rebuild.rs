@@ -6,9 +6,9 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{Peer, State};
-use super::vocabulary::{BLOCKS, NodeId, Phase, Source, UNTRUSTED};
+use super::vocabulary::{BLOCKS, Image, NodeId, Phase, Source, UNTRUSTED};
 
 impl Cluster {
     pub(super) fn may_begin_rebuild(
@@ -78,7 +78,7 @@ impl Cluster {
             chunks: 0,
             image: match source {
                 Source::Snapshot => p.extent,
-                Source::FullBase => [0; BLOCKS],
+                Source::FullBase => Image::default(),
             },
         };
     }
@@ -100,10 +100,35 @@ impl Cluster {
         peer.chunks += 1;
         let (source, image) = (peer.source, peer.image);
         let chunk = match source {
-            Source::Snapshot => image[block],
-            Source::FullBase => s.node(primary).extent[block],
+            Source::Snapshot => image.blocks[block],
+            Source::FullBase => s.node(primary).extent.blocks[block],
         };
-        s.node_mut(replica).extent[block] = chunk;
+        s.node_mut(replica).extent.blocks[block] = chunk;
+    }
+
+    /// Whether a volume operation fell between the split and what the copy of a full base may
+    /// hold: replayed on such an image it would have another outcome.
+    fn operation_inside(s: &State, primary: NodeId, replica: NodeId) -> bool {
+        let (p, peer) = (s.node(primary), s.peer(primary, replica));
+        let due = p.log.operation_after(peer.split);
+        peer.source == Source::FullBase && due.is_some_and(|at| at <= p.bound)
+    }
+
+    pub(super) fn may_copy_anew(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+        unless(s.connected(primary, replica), Refusal::NoSession)?;
+        let copying = s.peer(primary, replica).phase == Phase::Copying;
+        unless(copying, Refusal::NoSession)?;
+        let inside = Self::operation_inside(s, primary, replica);
+        unless(inside, Refusal::NothingToDo)
+    }
+
+    /// The copy begins anew, from the present checkpoint.
+    pub(super) fn copy_anew(&self, s: &mut State, primary: NodeId, replica: NodeId) {
+        let split = s.node(primary).checkpoint;
+        let peer = s.peer_mut(primary, replica);
+        peer.split = split;
+        peer.next = split + 1;
+        peer.chunks = 0;
     }
 
     pub(super) fn may_switch_base(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
@@ -114,6 +139,11 @@ impl Cluster {
         unless(
             complete || self.is(Broken::SwitchBeforeCopied),
             Refusal::NotHeld,
+        )?;
+        let inside = Self::operation_inside(s, primary, replica);
+        unless(
+            !inside || self.is(Broken::OperationOnFuzzyBase),
+            Refusal::OperationDue,
         )
     }
 
@@ -134,6 +164,11 @@ impl Cluster {
             Source::FullBase if !self.is(Broken::BoundNotCarried) => p.bound.max(split),
             Source::FullBase | Source::Snapshot => split,
         };
+        let carried_snapshot = match peer.source {
+            _ if self.is(Broken::SnapshotNotCarried) => None,
+            Source::FullBase => p.extent.snapshot,
+            Source::Snapshot => peer.image.snapshot,
+        };
         peer.phase = Phase::Replaying;
         peer.split = split;
         peer.next = split + 1;
@@ -141,7 +176,7 @@ impl Cluster {
             peer.target = peer.target.max(carried);
         }
         if !self.is(Broken::LateChunkInstalled) {
-            peer.image = [0; BLOCKS];
+            peer.image = Image::default();
             peer.chunks = 0;
         }
         let r = s.node_mut(replica);
@@ -152,5 +187,6 @@ impl Cluster {
         r.checkpoint = split;
         r.bound = carried;
         r.committed = r.committed.min(split);
+        r.extent.snapshot = carried_snapshot;
     }
 }

@@ -2,7 +2,7 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{Peer, State};
 use super::vocabulary::{Lsn, NodeId, Phase};
 
@@ -15,6 +15,9 @@ impl Cluster {
             s.peer(primary, replica).phase == Phase::Away,
             Refusal::Settled,
         )?;
+        if self.is(Broken::ReconnectNeedsTraffic) {
+            unless(p.log.at(p.head).write != 0, Refusal::NothingToDo)?;
+        }
         let counted = self.bounds.wire > 0;
         unless(
             !counted || p.next_session <= self.bounds.sessions,
@@ -24,11 +27,13 @@ impl Cluster {
 
     /// Hello and facts in one exchange: the replica makes the epoch durable and syncs its log
     /// before it answers, and the primary decides what the facts mean. A replica that promised a
-    /// higher epoch refuses, and the primary steps down.
+    /// higher epoch, or follows another node in this one, refuses, and the primary steps down.
     pub(super) fn handshake(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let epoch = s.node(primary).promised;
-        if s.node(replica).promised > epoch {
-            s.node_mut(primary).step_down();
+        if s.node(replica).promised > epoch || self.follows_another(s, primary, replica) {
+            if !self.is(Broken::FenceBeforeMint) {
+                s.node_mut(primary).step_down();
+            }
             return;
         }
         let session = s.node(primary).next_session;
@@ -45,6 +50,9 @@ impl Cluster {
         }
         r.durable = r.head;
         r.session = session;
+        if self.bounds.rollback {
+            r.led = Some(primary);
+        }
         let mut peer = self.classify(s, primary, replica);
         peer.session = session;
         peer.store = s.node(replica).store;
@@ -128,12 +136,19 @@ impl Cluster {
         s.peer_mut(primary, replica).cut = None;
     }
 
+    /// Whether a session cannot end (only where a rule is broken).
+    pub(super) fn hangs(&self, s: &State, primary: NodeId, replica: NodeId) -> bool {
+        let repairing = s.peer(primary, replica).phase == Phase::CatchUp;
+        repairing && self.is(Broken::SecondDisconnectHangs)
+    }
+
     pub(super) fn may_disconnect(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
         unless(s.node(primary).primary, Refusal::NotPrimary)?;
         unless(
             s.peer(primary, replica).phase != Phase::Away,
             Refusal::NoSession,
         )?;
+        unless(!self.hangs(s, primary, replica), Refusal::Bound)?;
         let broken = !s.connected(primary, replica);
         unless(broken || self.bounds.disconnects, Refusal::Bound)
     }

@@ -1,6 +1,6 @@
-//! The bounds of an instance, the rules that a mutation can break, and the one rule that everything
-//! else leans on: who must acknowledge.
+//! The bounds of an instance, and the one rule that everything else leans on: who must acknowledge.
 
+use super::broken::Broken;
 use super::state::{Membership, State};
 use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase, WriteAck};
 
@@ -33,6 +33,8 @@ pub struct Bounds {
     /// A lease may run out, and be taken up again, while the record is unchanged. Otherwise it
     /// ends in the step that mints the next epoch.
     pub leases: bool,
+    /// The authority has a clock of its own and may restart, and renewals are under way.
+    pub clocks: bool,
     /// Writes and flushes are acknowledged at the first moment at which they may be, instead of at
     /// any moment after it: the most that a client can be promised.
     pub prompt: bool,
@@ -60,131 +62,22 @@ pub struct Bounds {
     pub shrink: bool,
     /// The mode may be changed to this one.
     pub new_mode: Option<Mode>,
+    /// The voters may be changed.
+    pub new_voters: bool,
+    /// A snapshot may be taken, and restored.
+    pub operations: bool,
+    /// Entries that a log has room for, those that are reclaimed apart; 0: as many as there are.
+    pub capacity: u8,
+    /// How often a disk may lose what it said to be durable.
+    pub lies: u8,
+    /// The authority's record may be rolled back to a backup.
+    pub rollback: bool,
     /// Messages under way; 0: exchanges are atomic.
     pub wire: u8,
     /// Messages may arrive twice.
     pub twins: bool,
     /// Sessions of one epoch, where they are counted (on a wire).
     pub sessions: u8,
-}
-
-/// A rule that is switched off or replaced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Broken {
-    /// After a restart the log is cut to the node's own watermark.
-    TruncateToWatermark,
-    /// Histories are compared by length.
-    EqualLsnIsEqualHistory,
-    /// A replica takes an entry without looking at its predecessor.
-    NoPredecessorCheck,
-    /// An acknowledgement counts for the whole log of the primary.
-    AckProvesTooMuch,
-    /// A late acknowledgement overwrites a newer one.
-    PositionsMoveBack,
-    /// `committed` is recomputed, not advanced.
-    CommittedMovesBack,
-    /// Entries of an older epoch are committed by counting.
-    CountOlderEpochs,
-    /// The promise of an epoch is only in memory.
-    PromiseInMemory,
-    /// A replica acknowledges a barrier before it synced.
-    AckBeforeSync,
-    /// The primary counts its unsynced log.
-    CountOwnUnsynced,
-    /// A majority is half of the voters.
-    HalfIsMajority,
-    /// `sync_all` asks only those members that have a session.
-    SilentlyDropMember,
-    /// An acknowledgement of an earlier session counts.
-    AckOfEarlierSession,
-    /// An acknowledgement of an earlier epoch counts.
-    AckOfEarlierEpoch,
-    /// A replica takes entries and barriers of any incarnation of its primary.
-    AnyIncarnation,
-    /// What the handshake said counts as an acknowledgement.
-    HandshakeCounts,
-    /// The tail is replayed from beyond the split.
-    TailBeyondSplit,
-    /// The log is recycled although a session needs it.
-    IgnorePins,
-    /// A replica below the retained log is sent to catch-up.
-    CatchUpBelowTail,
-    /// The base is switched to before all its chunks arrived.
-    SwitchBeforeCopied,
-    /// A rebuild does not mark the image untrusted.
-    NoUntrustedMark,
-    /// A chunk that arrives late overwrites what was replayed since.
-    LateChunkInstalled,
-    /// The cursor of a new session is where the last one ended.
-    CursorNotRewound,
-    /// Candidates are compared by length, not by their last epoch.
-    ChooseByLength,
-    /// A second candidate is promoted in the same epoch.
-    TwoPrimariesInOneEpoch,
-    /// A primary serves without a lease.
-    ServeWithoutLease,
-    /// A restarted node resumes its role in the old epoch.
-    ResumeAfterRestart,
-    /// Trust is not asked of candidates.
-    PromoteUntrusted,
-    /// A replica joins once its session's target was proven.
-    JoinAtTarget,
-    /// A join does not name the store.
-    JoinWithoutIdentity,
-    /// The primary forgets a request of unknown outcome.
-    ForgetUnknownOutcome,
-    /// The new rule alone is followed from the moment it is asked for.
-    NewRuleAtOnce,
-    /// A member leaves although a write is held by it and the primary's memory alone.
-    LeaveBeforeDurable,
-    /// While the last other member is leaving, writes are acknowledged from memory.
-    AckWhileLeaving,
-    /// A replica believes a `committed` beyond its own head.
-    CommittedBeyondHead,
-    /// Service opens before the epoch-start entry is committed.
-    ServeBeforeStart,
-    /// A promotion that cannot know whether writes were lost does not say so.
-    SilentMembersUnreported,
-    /// A restarted candidate is taken to hold what it once received.
-    RestartedCountsAsWhole,
-    /// Entries at positions already held are skipped as duplicates, without a truncation.
-    SkipDuplicates,
-    /// A full base is copied with the split where the checkpoint is when the copy ends.
-    SplitMovesWithCopy,
-    /// A full base does not carry the primary's extent bound.
-    BoundNotCarried,
-    /// A rebuild is done at its target, whatever its image holds beyond it.
-    CompleteBelowImage,
-    /// A snapshot is taken while the extent is ahead of its position.
-    InexactSnapshot,
-    /// A member is rebuilt while it is in the in-sync set.
-    RebuildMember,
-    /// Replaced stores count among the reports.
-    CountReplacedStores,
-    /// Writes are acknowledged from the primary's log alone where copies were promised.
-    AckFromOwnLog,
-    /// Write-back follows `committed` past what is durable.
-    WriteBackBeyondDurable,
-    /// Write-back follows `durable` past what is committed.
-    WriteBackUncommitted,
-    /// A forced promotion keeps the in-sync set.
-    ForcedKeepsSet,
-    /// The authority mints while the old lease may be valid.
-    MintUnderLease,
-    /// The mode changes whatever was acknowledged under the old one.
-    ModeChangesBlindly,
-    /// What was adopted from earlier epochs is not taken for acknowledged.
-    AdoptedNotCounted,
-    /// A candidate that is behind others is good enough.
-    PromoteLaggard,
-    /// An empty required set is satisfied.
-    EmptySetSuffices,
-    /// A divergent extent is truncated like a divergent log.
-    IgnoreDivergentExtent,
-    /// `min_in_sync` does not bound acknowledging.
-    IgnoreMinInSync,
-    /// What a replica acknowledged outlives a rebuild below it.
-    AckOutlivesRebuild,
 }
 
 /// The majority of a set of voters.
@@ -218,7 +111,11 @@ impl super::Cluster {
             Mode::SyncAll => self.is(Broken::EmptySetSuffices) && rule.isr.count() == 0,
             Mode::SyncQuorum => {
                 let counted = holders.both(rule.isr).both(rule.voters).count();
+                let anyone = holders.both(rule.voters).count();
+                let twice = counted + u8::from(holders.has(primary));
                 self.is(Broken::HalfIsMajority) && counted >= rule.voters.count() / 2
+                    || self.is(Broken::CountOutsideSet) && anyone >= majority(rule.voters)
+                    || self.is(Broken::CountItselfTwice) && twice >= majority(rule.voters)
             }
         };
         let enough = rule.mode != Mode::SyncAll
@@ -274,10 +171,13 @@ impl super::Cluster {
             .fold(Members::default(), Members::with)
     }
 
-    /// Reports that a promotion needs.
-    pub(super) const fn reports_needed(rule: &Membership) -> u8 {
+    /// Reports that a promotion needs: any majority shares a voter with so many.
+    pub(super) fn reports_needed(&self, rule: &Membership) -> u8 {
         match rule.mode {
             Mode::BestEffort | Mode::SyncAll => 1,
+            Mode::SyncQuorum if self.is(Broken::OneReportFewer) => {
+                rule.voters.count().saturating_sub(majority(rule.voters))
+            }
             Mode::SyncQuorum => (rule.voters.count() + 1).saturating_sub(majority(rule.voters)),
         }
     }

@@ -7,7 +7,7 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
+use super::broken::Broken;
 use super::state::{State, WIRE};
 use super::vocabulary::{Letter, Lsn, Message, NodeId, Phase};
 
@@ -88,7 +88,10 @@ impl Cluster {
                     return Some(Self::ack(s, &message));
                 }
                 let continues = lsn == next && r.log.at(lsn - 1).epoch == previous;
-                if !continues && !self.is(Broken::NoPredecessorCheck) {
+                let unchecked =
+                    self.is(Broken::NoPredecessorCheck) || self.is(Broken::GapBeforeInSync);
+                let older = self.is(Broken::EntryEpochChecked) && entry.epoch != message.epoch;
+                if !continues && !unchecked || older {
                     return None;
                 }
                 let r = s.node_mut(message.to);
@@ -98,7 +101,17 @@ impl Cluster {
                 Some(Self::ack(s, &message))
             }
             Letter::Barrier { lsn, committed } => {
-                if !self.in_session(s, &message) || s.node(message.to).head < lsn {
+                if !self.in_session(s, &message) {
+                    return None;
+                }
+                if self.is(Broken::BarrierNotCompared) {
+                    let letter = Letter::Ack {
+                        received: lsn,
+                        durable: lsn,
+                    };
+                    return Some(Self::answer(&message, letter));
+                }
+                if s.node(message.to).head < lsn {
                     return None;
                 }
                 self.learn_committed(s, message.to, committed);
@@ -200,6 +213,9 @@ impl Cluster {
             Phase::CatchUp | Phase::Replaying if peer.durable >= peer.target => {
                 peer.phase = Phase::InSync;
                 peer.target = 0;
+                if self.is(Broken::GapBeforeInSync) {
+                    peer.next = head + 1;
+                }
             }
             Phase::CatchUp
             | Phase::Replaying
@@ -218,7 +234,7 @@ impl Cluster {
         if let Some(answer) = self.receive(s, message) {
             let none = self.receive(s, answer);
             debug_assert!(none.is_none(), "an acknowledgement is not answered");
-        } else {
+        } else if !self.hangs(s, message.from, message.to) {
             // Refused: the replica names what it expected, and the session is over.
             Self::end_session(s, message.from, message.to);
         }
@@ -232,7 +248,8 @@ impl Cluster {
     pub(super) fn may_ship(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
         unless(self.bounds.wire == 0, Refusal::Bound)?;
         self.may_append(s, primary, replica)?;
-        unless(s.node(replica).up, Refusal::Down)
+        unless(s.node(replica).up, Refusal::Down)?;
+        unless(self.room(s, replica, 0), Refusal::Full)
     }
 
     pub(super) fn ship(&self, s: &mut State, primary: NodeId, replica: NodeId) {
@@ -258,7 +275,7 @@ impl Cluster {
         self.atomically(s, message);
     }
 
-    fn room(&self, s: &State) -> bool {
+    fn wire_has_room(&self, s: &State) -> bool {
         s.wire.iter().flatten().count() < usize::from(self.bounds.wire).min(WIRE)
     }
 
@@ -277,7 +294,10 @@ impl Cluster {
     }
 
     pub(super) fn may_send_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
-        unless(self.bounds.wire > 0 && self.room(s), Refusal::Bound)?;
+        unless(
+            self.bounds.wire > 0 && self.wire_has_room(s),
+            Refusal::Bound,
+        )?;
         self.may_append(s, primary, replica)
     }
 
@@ -288,7 +308,10 @@ impl Cluster {
     }
 
     pub(super) fn may_send_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
-        unless(self.bounds.wire > 0 && self.room(s), Refusal::Bound)?;
+        unless(
+            self.bounds.wire > 0 && self.wire_has_room(s),
+            Refusal::Bound,
+        )?;
         Self::streams(s, primary, replica)?;
         let message = Self::barrier_message(s, primary, replica);
         unless(!s.wire.contains(&Some(message)), Refusal::NothingToDo)?;
@@ -314,7 +337,7 @@ impl Cluster {
     }
 
     pub(super) fn may_deliver_twin(&self, s: &State, message: Message) -> Guard {
-        unless(self.bounds.twins && self.room(s), Refusal::Bound)?;
+        unless(self.bounds.twins && self.wire_has_room(s), Refusal::Bound)?;
         self.may_deliver(s, message)
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::Cluster;
 use super::state::{NOBODY, Node, State};
-use super::vocabulary::{Log, Lsn, Members, UNTRUSTED, Writes};
+use super::vocabulary::{Log, Lsn, Members, Operation, UNTRUSTED, Writes};
 
 fn members(set: Members) -> String {
     set.iter().map(|node| node.to_string()).collect()
@@ -25,9 +25,11 @@ fn entries(log: &Log, durable: Lsn, head: Lsn) -> String {
         if lsn == durable + 1 {
             text.push('|');
         }
-        let _ = match entry.write {
-            0 => write!(text, "{}* ", entry.epoch),
-            write => write!(text, "{}.{write} ", entry.epoch),
+        let _ = match (Operation::of(entry), entry.write) {
+            (Some(Operation::Snapshot), _) => write!(text, "{}.snapshot ", entry.epoch),
+            (Some(Operation::Restore), _) => write!(text, "{}.restore ", entry.epoch),
+            (None, 0) => write!(text, "{}* ", entry.epoch),
+            (None, write) => write!(text, "{}.{write} ", entry.epoch),
         };
     }
     text.trim_end().to_owned()
@@ -52,10 +54,16 @@ fn node(n: &Node) -> String {
         n.committed,
         n.tail,
         n.checkpoint,
-        n.extent,
+        n.extent.blocks,
     );
     if n.store != 0 {
         let _ = write!(text, " store={}", n.store);
+    }
+    if let Some(kept) = n.extent.snapshot {
+        let _ = write!(text, " snapshot={kept:?}");
+    }
+    if let Some(leader) = n.led {
+        let _ = write!(text, " follows={leader}");
     }
     if n.primary {
         let _ = write!(text, " isr={}", members(n.view.isr));

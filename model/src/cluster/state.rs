@@ -5,11 +5,9 @@
 //! sessions of a node that is no primary) are kept at their defaults, so that equal situations
 //! are equal values.
 
-use std::hash::{Hash, Hasher};
-
 use super::vocabulary::{
-    BLOCKS, Entry, Epoch, Log, Lsn, Members, Message, Mode, NODES, NodeId, Phase, SLOTS, SessionId,
-    Source, StoreId, UNTRUSTED, Writes,
+    Epoch, Image, Log, Lsn, Members, Message, Mode, NODES, NodeId, Phase, Renewal, SessionId,
+    Source, StoreId, Writes,
 };
 
 /// No node.
@@ -18,7 +16,7 @@ pub const NOBODY: NodeId = NODES as NodeId;
 pub const WIRE: usize = 3;
 
 /// Everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// What the authority knows, linearizable and durable.
     pub record: Record,
@@ -30,10 +28,12 @@ pub struct State {
     pub client: Client,
     /// What was ever committed.
     pub past: Past,
+    /// The record as it was when it was backed up.
+    pub backup: Option<Backup>,
 }
 
 /// Who must acknowledge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Membership {
     /// The in-sync set.
     pub isr: Members,
@@ -44,7 +44,7 @@ pub struct Membership {
 }
 
 /// A change of the record that the primary asked for and the authority has not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
     /// The membership asked for.
     pub to: Membership,
@@ -53,7 +53,7 @@ pub struct Request {
 }
 
 /// What a fenced candidate said of its store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Epoch of its last entry.
     pub last: Epoch,
@@ -66,7 +66,7 @@ pub struct Report {
 }
 
 /// The authority's record of the volume.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record {
     /// The epoch.
     pub epoch: Epoch,
@@ -84,10 +84,29 @@ pub struct Record {
     pub request: Option<Request>,
     /// Whether `revision` moved since the primary last read the record.
     pub news: bool,
+    /// Whether the authority must take a lease of this epoch for valid (where clocks are apart).
+    pub granted: bool,
+    /// The renewal under way (where clocks are apart).
+    pub renewal: Renewal,
+    /// `committed_seen`: the last committed entry that a primary reported (where disks may lie).
+    pub seen: (Epoch, Lsn),
+}
+
+/// What a backup of the record holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backup {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The primary.
+    pub primary: NodeId,
+    /// The last primary there was.
+    pub last: NodeId,
+    /// Who must acknowledge.
+    pub members: Membership,
 }
 
 /// One node: its store, and what its process remembers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     // What is on disk.
     /// Identity of the store.
@@ -102,10 +121,12 @@ pub struct Node {
     pub checkpoint: Lsn,
     /// The extent holds no effects beyond here; [`UNTRUSTED`] under a rebuild.
     pub bound: Lsn,
-    /// The extent: the last write in each block.
-    pub extent: [u8; BLOCKS],
+    /// The extent, with the volume's snapshot.
+    pub extent: Image,
     /// Highest epoch made durable.
     pub sworn: Epoch,
+    /// Who leads that epoch, as far as this node followed (where the record may be rolled back).
+    pub led: Option<NodeId>,
     // What its process remembers.
     /// Whether it runs.
     pub up: bool,
@@ -159,11 +180,11 @@ pub struct Peer {
     /// Chunks installed.
     pub chunks: u8,
     /// The pinned image of a snapshot.
-    pub image: [u8; BLOCKS],
+    pub image: Image,
 }
 
 /// The client's history: sets of writes, by what happened to them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Client {
     /// How many writes were logged.
     pub issued: u8,
@@ -180,7 +201,7 @@ pub struct Client {
 }
 
 /// What was ever committed, as nobody in the system knows it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Past {
     /// The committed entries.
     pub log: Log,
@@ -192,31 +213,10 @@ pub struct Past {
     pub forced: u8,
     /// Whether the last promotion said that writes may have been lost.
     pub reported: bool,
-}
-
-impl Peer {
-    /// Its canonical encoding.
-    #[must_use]
-    pub fn code(&self) -> [u8; 6] {
-        [
-            self.phase as u8 | self.session << 4,
-            self.received | self.durable << 4,
-            self.next | self.target << 4,
-            self.cut.unwrap_or(15) | self.split << 4,
-            self.chunks | (self.source as u8) << 2 | self.store << 4,
-            self.image[0] | self.image[1] << 4,
-        ]
-    }
-}
-
-impl Hash for Peer {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let code = self.code();
-        hasher.write_u64(
-            code.iter()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
-        );
-    }
+    /// A disk lost what it had said to be durable.
+    pub lied: bool,
+    /// The record was rolled back, and no operator has recovered it since.
+    pub rolled: bool,
 }
 
 impl Node {
@@ -238,35 +238,11 @@ impl Node {
 
     /// The extent after redo of the retained log from the checkpoint up to `to`.
     #[must_use]
-    pub fn replayed(&self, to: Lsn) -> [u8; BLOCKS] {
+    pub fn replayed(&self, to: Lsn) -> Image {
         let mut image = self.extent;
-        redo(&mut image, &self.log, self.checkpoint.max(self.tail), to);
+        image.redo(&self.log, self.checkpoint.max(self.tail), to);
         image
     }
-}
-
-/// The block a write goes to: writes alternate over the blocks.
-#[must_use]
-pub fn block_of(write: u8) -> usize {
-    usize::from(write.saturating_sub(1)) % BLOCKS
-}
-
-/// Redoes the entries `after+1..=to` of a log on an image.
-pub fn redo(image: &mut [u8; BLOCKS], log: &Log, after: Lsn, to: Lsn) {
-    for lsn in after.saturating_add(1)..=to.min(SLOTS as Lsn) {
-        let Entry { write, .. } = log.at(lsn);
-        if write != 0 {
-            image[block_of(write)] = write;
-        }
-    }
-}
-
-/// The reference: what the volume holds at a position of a log, from an all-zero device.
-#[must_use]
-pub fn contents(log: &Log, at: Lsn) -> [u8; BLOCKS] {
-    let mut image = [0; BLOCKS];
-    redo(&mut image, log, 0, at);
-    image
 }
 
 impl State {
@@ -332,111 +308,4 @@ fn peer_slot(primary: NodeId, replica: NodeId) -> usize {
             .wrapping_sub(1),
     ) % NODES
         % (NODES - 1)
-}
-
-/// The canonical encoding: a byte for each field that can differ, several where they fit.
-pub fn encode(state: &State, code: &mut Vec<u8>) {
-    let members = |m: &Membership| [m.isr.0 | m.voters.0 << 3 | (m.mode as u8) << 6];
-    let maybe = |m: &Option<Membership>| m.as_ref().map_or([u8::MAX], members);
-    let record = &state.record;
-    code.extend([record.epoch | record.primary << 3 | record.last << 5]);
-    code.extend(members(&record.members));
-    code.push(
-        record.stores[0]
-            | record.stores[1] << 2
-            | record.stores[2] << 4
-            | u8::from(record.news) << 6,
-    );
-    for report in &record.reports {
-        let bits = report.map_or(0, |r| {
-            1 | u16::from(r.last) << 1
-                | u16::from(r.durable) << 4
-                | u16::from(r.promised) << 7
-                | u16::from(r.whole) << 10
-        });
-        code.extend(bits.to_le_bytes());
-    }
-    code.extend(maybe(&record.request.map(|r| r.to)));
-    let newcomer = record.request.and_then(|r| r.newcomer);
-    code.push(newcomer.map_or(u8::MAX, |(node, store)| node | store << 2));
-    for node in &state.nodes {
-        encode_node(node, code);
-    }
-    for message in &state.wire {
-        encode_message(message.as_ref(), code);
-    }
-    let c = &state.client;
-    code.extend([
-        c.issued,
-        c.acked.0,
-        c.flushed.0,
-        c.shown.0,
-        c.excused.0,
-        c.dropped.0,
-    ]);
-    encode_log(&state.past.log, code);
-    let past = &state.past;
-    code.push(
-        past.committed
-            | u8::from(past.split) << 3
-            | past.forced << 4
-            | u8::from(past.reported) << 6,
-    );
-}
-
-fn encode_log(log: &Log, code: &mut Vec<u8>) {
-    code.extend((1..=SLOTS as Lsn).map(|lsn| log.at(lsn).code()));
-}
-
-fn encode_node(node: &Node, code: &mut Vec<u8>) {
-    encode_log(&node.log, code);
-    code.push(node.durable | node.tail << 4);
-    let bound = if node.bound == UNTRUSTED {
-        15
-    } else {
-        node.bound
-    };
-    code.push(node.checkpoint | bound << 4);
-    code.push(node.extent[0] | node.extent[1] << 4);
-    code.push(node.store | node.sworn << 2 | u8::from(node.up) << 5 | u8::from(node.whole) << 6);
-    code.push(node.head | node.committed << 4);
-    code.push(node.promised | u8::from(node.primary) << 3 | u8::from(node.lease) << 4);
-    code.push(node.session | node.next_session << 4);
-    code.push(node.view.isr.0 | node.view.voters.0 << 3 | (node.view.mode as u8) << 6);
-    code.push(
-        node.pending
-            .map_or(u8::MAX, |m| m.isr.0 | m.voters.0 << 3 | (m.mode as u8) << 6),
-    );
-    node.peers.iter().for_each(|peer| code.extend(peer.code()));
-}
-
-fn encode_message(message: Option<&Message>, code: &mut Vec<u8>) {
-    use super::vocabulary::Letter;
-    let Some(message) = message else {
-        code.extend([0; 6]);
-        return;
-    };
-    let (kind, letter) = match message.letter {
-        Letter::Append {
-            lsn,
-            entry,
-            previous,
-            committed,
-        } => (
-            1,
-            [
-                lsn | committed << 4,
-                entry.epoch | entry.write << 4,
-                previous,
-            ],
-        ),
-        Letter::Barrier { lsn, committed } => (2, [lsn | committed << 4, 0, 0]),
-        Letter::Ack { received, durable } => (3, [received | durable << 4, 0, 0]),
-    };
-    code.extend([
-        kind | message.from << 2 | message.to << 4,
-        message.epoch,
-        message.session,
-    ]);
-    code.extend(letter);
 }

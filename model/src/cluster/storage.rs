@@ -5,13 +5,23 @@
 
 use super::Cluster;
 use super::action::{Guard, Refusal, unless};
-use super::rules::Broken;
-use super::state::{State, redo};
+use super::broken::Broken;
+use super::state::State;
 use super::vocabulary::{Lsn, Mode, NODES, NodeId, Phase};
 
 impl Cluster {
     /// How far the extent may go.
     fn write_back_limit(&self, s: &State, node: NodeId) -> Lsn {
+        let n = s.node(node);
+        let allowed = self.may_reach_extent(s, node);
+        match n.log.operation_after(n.checkpoint) {
+            Some(at) if !self.is(Broken::OperationNotAwaited) => allowed.min(at - 1),
+            Some(_) | None => allowed,
+        }
+    }
+
+    /// How far effects may reach the extent, volume operations apart.
+    pub(super) fn may_reach_extent(&self, s: &State, node: NodeId) -> Lsn {
         let n = s.node(node);
         let uncommitted =
             self.bounds.mode == Mode::BestEffort || self.is(Broken::WriteBackUncommitted);
@@ -39,7 +49,7 @@ impl Cluster {
         let limit = self.write_back_limit(s, node);
         let n = s.node_mut(node);
         n.bound = limit;
-        redo(&mut n.extent, &n.log, n.checkpoint, limit);
+        n.extent.redo(&n.log, n.checkpoint, limit);
     }
 
     pub(super) fn may_checkpoint(&self, s: &State, node: NodeId) -> Guard {
@@ -52,7 +62,7 @@ impl Cluster {
 
     pub(super) fn checkpoint(&self, s: &mut State, node: NodeId) {
         let n = s.node_mut(node);
-        redo(&mut n.extent, &n.log, n.checkpoint, n.bound);
+        n.extent.redo(&n.log, n.checkpoint, n.bound);
         n.checkpoint = n.bound;
     }
 

@@ -2,8 +2,6 @@
 //!
 //! Everything is a few bits wide and `Copy`; the bounds stand here once.
 
-use std::hash::{Hash, Hasher};
-
 use serde::{Deserialize, Serialize};
 
 /// The most nodes an instance has.
@@ -27,14 +25,15 @@ pub type SessionId = u8;
 /// `extent_bound` of an image that is being overwritten by a rebuild.
 pub const UNTRUSTED: Lsn = u8::MAX;
 
-/// A log entry: the epoch that made it, and the number of the client's write (0: epoch-start).
+/// A log entry: the epoch that made it, and the number of the client's write (0: epoch-start;
+/// [`Operation::number`]: a volume operation).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize,
 )]
 pub struct Entry {
     /// Epoch in which it was appended; 0 means that there is no entry.
     pub epoch: Epoch,
-    /// The client's write, from 1; 0 is an epoch-start.
+    /// The client's write, from 1; 0 is an epoch-start, and the greatest are volume operations.
     pub write: u8,
 }
 
@@ -46,43 +45,48 @@ impl Entry {
     }
 }
 
-/// The entries of one node, by LSN. Reclaimed entries stay as lineage; that they cannot be
-/// replayed any more is said by the node's `tail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Log([Entry; SLOTS]);
+/// The entries of one node, by LSN, a byte each ([`Entry::code`]). Reclaimed entries stay as
+/// lineage; that they cannot be replayed any more is said by the node's `tail`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Log(u64);
 
-impl Hash for Log {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        hasher.write_u64(
-            self.0
-                .iter()
-                .fold(0, |word, e| word << 8 | u64::from(e.code())),
-        );
-    }
-}
+/// The epochs of all entries.
+const EPOCHS: u64 = 0xf0f0_f0f0_f0f0_f0f0;
 
 impl Log {
+    /// The bits of the entries `1..=last`.
+    const fn mask(last: Lsn) -> u64 {
+        if last as usize >= SLOTS {
+            (1 << (8 * SLOTS)) - 1
+        } else {
+            (1 << (8 * last as u32)) - 1
+        }
+    }
+
     /// The entry at a position; the empty entry where there is none.
     #[must_use]
-    pub fn at(&self, lsn: Lsn) -> Entry {
-        match lsn.checked_sub(1) {
-            Some(slot) if usize::from(slot) < SLOTS => self.0[usize::from(slot)],
-            Some(_) | None => Entry::default(),
+    pub const fn at(&self, lsn: Lsn) -> Entry {
+        if lsn == 0 || lsn as usize > SLOTS {
+            return Entry { epoch: 0, write: 0 };
+        }
+        let code = (self.0 >> (8 * (lsn as u32 - 1))) as u8;
+        Entry {
+            epoch: code >> 4,
+            write: code & 0xf,
         }
     }
 
     /// Puts an entry at a position; positions out of range are ignored.
     pub fn put(&mut self, lsn: Lsn, entry: Entry) {
-        if let Some(slot) = lsn.checked_sub(1).filter(|slot| usize::from(*slot) < SLOTS) {
-            self.0[usize::from(slot)] = entry;
+        if lsn != 0 && usize::from(lsn) <= SLOTS {
+            let shift = 8 * (u32::from(lsn) - 1);
+            self.0 = self.0 & !(0xff << shift) | u64::from(entry.code()) << shift;
         }
     }
 
     /// Removes every entry beyond `last`.
     pub fn cut(&mut self, last: Lsn) {
-        for slot in self.0.iter_mut().skip(usize::from(last)) {
-            *slot = Entry::default();
-        }
+        self.0 &= Self::mask(last);
     }
 
     /// The entries `1..=last`, as a log of their own.
@@ -95,15 +99,25 @@ impl Log {
     /// Last position up to which both logs have the same lineage.
     #[must_use]
     pub fn common(&self, other: &Self) -> Lsn {
-        let same =
-            |lsn: &Lsn| self.at(*lsn).epoch != 0 && self.at(*lsn).epoch == other.at(*lsn).epoch;
+        let differ = (self.0 ^ other.0) & EPOCHS;
+        let same = |lsn: &Lsn| {
+            let shift = 8 * (u32::from(*lsn) - 1);
+            self.at(*lsn).epoch != 0 && differ >> shift & 0xff == 0
+        };
         (1..=SLOTS as Lsn).take_while(same).count() as Lsn
     }
 
     /// Whether both logs hold the very same entries up to `last`, payload included.
     #[must_use]
-    pub fn agrees(&self, other: &Self, last: Lsn) -> bool {
-        (1..=last).all(|lsn| self.at(lsn) == other.at(lsn))
+    pub const fn agrees(&self, other: &Self, last: Lsn) -> bool {
+        (self.0 ^ other.0) & Self::mask(last) == 0
+    }
+
+    /// Its canonical encoding, a byte for each slot.
+    #[must_use]
+    pub fn code(&self) -> [u8; SLOTS] {
+        let bytes = self.0.to_le_bytes();
+        std::array::from_fn(|slot| bytes[slot])
     }
 
     /// The writes among the entries `1..=last`.
@@ -114,6 +128,18 @@ impl Log {
             writes = writes.with(self.at(lsn).write);
         }
         writes
+    }
+
+    /// The first volume operation beyond a position.
+    #[must_use]
+    pub fn operation_after(&self, lsn: Lsn) -> Option<Lsn> {
+        (lsn.saturating_add(1)..=SLOTS as Lsn).find(|at| Operation::of(self.at(*at)).is_some())
+    }
+
+    /// Where a volume operation is.
+    #[must_use]
+    pub fn position_of(&self, operation: Operation) -> Option<Lsn> {
+        (1..=SLOTS as Lsn).find(|at| Operation::of(self.at(*at)) == Some(operation))
     }
 
     /// First position of an epoch's own entries: its epoch-start.
@@ -234,6 +260,75 @@ impl Members {
     }
 }
 
+/// A volume operation: an entry that every replica performs at the same point of its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Operation {
+    /// The device as it is here is kept.
+    Snapshot,
+    /// The device becomes what was kept.
+    Restore,
+}
+
+impl Operation {
+    /// Its place among the numbers of writes.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Snapshot => 14,
+            Self::Restore => 15,
+        }
+    }
+
+    /// The operation of an entry, if it is one.
+    #[must_use]
+    pub const fn of(entry: Entry) -> Option<Self> {
+        match entry.write {
+            14 => Some(Self::Snapshot),
+            15 => Some(Self::Restore),
+            _ => None,
+        }
+    }
+}
+
+/// What a device holds: the last write in each block, and the snapshot that was kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Image {
+    /// The last write in each block, 0 for none.
+    pub blocks: [u8; BLOCKS],
+    /// The kept one.
+    pub snapshot: Option<[u8; BLOCKS]>,
+}
+
+impl Image {
+    /// Redoes the entries `after+1..=to` of a log.
+    pub fn redo(&mut self, log: &Log, after: Lsn, to: Lsn) {
+        for lsn in after.saturating_add(1)..=to.min(SLOTS as Lsn) {
+            let entry = log.at(lsn);
+            match Operation::of(entry) {
+                Some(Operation::Snapshot) => self.snapshot = Some(self.blocks),
+                Some(Operation::Restore) => self.blocks = self.snapshot.unwrap_or(self.blocks),
+                None if entry.write != 0 => self.blocks[block_of(entry.write)] = entry.write,
+                None => {}
+            }
+        }
+    }
+
+    /// The reference: what the volume holds at a position of a log, from an all-zero device.
+    #[must_use]
+    pub fn reference(log: &Log, at: Lsn) -> Self {
+        let mut image = Self::default();
+        image.redo(log, 0, at);
+        image
+    }
+}
+
+/// The block a write goes to: writes alternate over the blocks.
+#[must_use]
+pub fn block_of(write: u8) -> usize {
+    usize::from(write.saturating_sub(1)) % BLOCKS
+}
+
 /// The durability mode of the volume.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -266,6 +361,20 @@ pub enum Source {
     Snapshot,
     /// The live extent, copied while it is written.
     FullBase,
+}
+
+/// Where a renewal of the lease is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Renewal {
+    /// Nowhere.
+    #[default]
+    None,
+    /// The primary asked; its clock runs from here.
+    Asked(NodeId),
+    /// The authority granted it, and its answer is under way.
+    Answered(NodeId),
+    /// The lease that was granted is over, and the answer is still under way.
+    Late(NodeId),
 }
 
 /// How far the primary has come with one replica.

@@ -1,0 +1,304 @@
+//! Two nodes.
+
+use super::super::vocabulary::{Members, Mode, WriteAck};
+use super::{BASE, Bounds, MEMBERS, Row};
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        "pair",
+        "two copies of sync_all, every step on its own: answers, lease, downtime, lost streams",
+        Bounds {
+            downtime: true,
+            leases: true,
+            prompt: false,
+            disconnects: true,
+            own_syncs: true,
+            reads: true,
+            writes: 1,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "pair-local",
+        "two copies of sync_all where writes are acknowledged from the primary's log alone",
+        Bounds {
+            write_ack: WriteAck::Local,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "pair-epochs",
+        "three epochs of two copies: a truncated tail must not come back",
+        Bounds {
+            epochs: 3,
+            writes: 2,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "pair-members",
+        "joining and leaving of two copies, requests of unknown outcome, a lost store",
+        Bounds {
+            epochs: 2,
+            writes: 1,
+            losses: 1,
+            snapshots: true,
+            ..MEMBERS
+        },
+        true,
+    ),
+    (
+        "pair-recovery",
+        "growth and shrink over three epochs",
+        Bounds {
+            epochs: 3,
+            writes: 1,
+            ..MEMBERS
+        },
+        false,
+    ),
+    (
+        "newcomer",
+        "a second copy joins an in-sync set of one",
+        Bounds {
+            isr: Members::only(0),
+            writes: 2,
+            ..MEMBERS
+        },
+        true,
+    ),
+    (
+        "single-best-effort",
+        "best_effort with write-back and reclaim: the second copy falls behind the log",
+        Bounds {
+            mode: Mode::BestEffort,
+            write_ack: WriteAck::Local,
+            isr: Members::only(0),
+            writes: 1,
+            epochs: 2,
+            crashes: Members::only(0),
+            write_back: true,
+            reclaim: true,
+            snapshots: true,
+            full_base: true,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "pair-extent",
+        "write-back, checkpoint and crashes of two copies of sync_all",
+        Bounds {
+            write_back: true,
+            writes: 1,
+            epochs: 2,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "pair-rebuild",
+        "reclaim and rebuild from both sources beside live writes",
+        Bounds {
+            write_back: true,
+            reclaim: true,
+            snapshots: true,
+            full_base: true,
+            isr: Members::only(0),
+            writes: 3,
+            epochs: 1,
+            crashes: Members::only(1),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "operations",
+        "a snapshot and its restore beside a write, and a second copy that is caught up or rebuilt",
+        Bounds {
+            operations: true,
+            write_back: true,
+            reclaim: true,
+            snapshots: true,
+            full_base: true,
+            isr: Members::only(0),
+            writes: 1,
+            epochs: 1,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "log-full",
+        "a log with little room, of which epoch-start entries must get theirs",
+        Bounds {
+            capacity: 4,
+            writes: 3,
+            epochs: 3,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "forced",
+        "a forced promotion and what it gives up",
+        Bounds {
+            forced: 1,
+            epochs: 3,
+            writes: 1,
+            joins: true,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "forced-rebuild",
+        "a forced promotion while a copy is being rebuilt",
+        Bounds {
+            forced: 1,
+            epochs: 2,
+            writes: 1,
+            isr: Members::only(0),
+            write_back: true,
+            reclaim: true,
+            full_base: true,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "forced-extent",
+        "a forced promotion over copies whose extents have diverged",
+        Bounds {
+            forced: 1,
+            epochs: 2,
+            writes: 1,
+            write_back: true,
+            full_base: true,
+            leaves: true,
+            disconnects: true,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "min-in-sync",
+        "a set below min_in_sync acknowledges nothing",
+        Bounds {
+            min_in_sync: 2,
+            losses: 1,
+            snapshots: true,
+            writes: 1,
+            epochs: 2,
+            ..MEMBERS
+        },
+        true,
+    ),
+    (
+        "authority-clock",
+        "the authority's clock apart from the primary's: renewals under way, a restarted authority, a confirmed stop",
+        Bounds {
+            clocks: true,
+            leases: true,
+            writes: 1,
+            crashes: Members::only(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "lying-disk",
+        "a disk that loses what it had said to be durable, and committed_seen",
+        Bounds {
+            lies: 1,
+            writes: 1,
+            epochs: 2,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "rolled-back",
+        "a record that is rolled back and mints an epoch twice, and the operator's recovery",
+        Bounds {
+            rollback: true,
+            shrink: true,
+            snapshots: true,
+            writes: 2,
+            epochs: 2,
+            crashes: Members(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "wire",
+        "two copies with appends, barriers and acknowledgements under way on their own",
+        Bounds {
+            wire: 2,
+            twins: true,
+            sessions: 2,
+            writes: 2,
+            epochs: 1,
+            crashes: Members::only(1),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "wire-epochs",
+        "messages that outlive their epoch",
+        Bounds {
+            wire: 2,
+            twins: false,
+            sessions: 1,
+            writes: 1,
+            epochs: 2,
+            crashes: Members::only(0),
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "wire-members",
+        "acknowledgements and requests to the authority under way at the same time",
+        Bounds {
+            wire: 2,
+            sessions: 2,
+            writes: 1,
+            epochs: 2,
+            isr: Members::only(0),
+            crashes: Members(0),
+            joins: true,
+            lost_requests: true,
+            ..BASE
+        },
+        true,
+    ),
+    (
+        "wire-rebuild",
+        "messages that outlive their session and the store that sent them",
+        Bounds {
+            wire: 2,
+            sessions: 3,
+            writes: 1,
+            epochs: 1,
+            losses: 1,
+            snapshots: true,
+            isr: Members::only(0),
+            crashes: Members(0),
+            disconnects: true,
+            joins: true,
+            ..BASE
+        },
+        true,
+    ),
+];

@@ -1,0 +1,124 @@
+//! Leases (`protocol.md` section 7).
+//!
+//! Time is an order: a lease is granted to the primary, runs out on the primary's clock first
+//! (that is what the margin is for), and only then on the authority's, which is when it may mint.
+//! Where clocks are apart the authority does not see the primary's: it must take every lease that
+//! it granted, or may have granted before it restarted, for valid until its own clock says
+//! otherwise; and a renewal is asked for, granted and heard in steps of their own. The primary
+//! counts from before it asked, so an answer that arrives after the lease is over is worth nothing.
+
+use super::Cluster;
+use super::action::{Guard, Refusal, unless};
+use super::broken::Broken;
+use super::state::State;
+use super::vocabulary::{NODES, NodeId, Renewal};
+
+impl Cluster {
+    pub(super) fn may_lease_run_out(&self, s: &State, primary: NodeId) -> Guard {
+        unless(self.bounds.leases, Refusal::Bound)?;
+        unless(s.node(primary).lease, Refusal::NothingToDo)
+    }
+
+    pub(super) fn lease_runs_out(&self, s: &mut State, primary: NodeId) {
+        s.node_mut(primary).lease = false;
+    }
+
+    pub(super) fn may_renew_lease(&self, s: &State, primary: NodeId) -> Guard {
+        let p = s.node(primary);
+        unless(
+            p.up && s.acting_primary() == Some(primary),
+            Refusal::NotPrimary,
+        )?;
+        unless(!p.lease, Refusal::NothingToDo)
+    }
+
+    pub(super) fn renew_lease(&self, s: &mut State, primary: NodeId) {
+        s.node_mut(primary).lease = true;
+    }
+
+    pub(super) fn may_ask_lease(&self, s: &State, primary: NodeId) -> Guard {
+        let p = s.node(primary);
+        unless(p.up && p.primary, Refusal::NotPrimary)?;
+        unless(s.record.renewal == Renewal::None, Refusal::NothingToDo)
+    }
+
+    pub(super) fn ask_lease(&self, s: &mut State, primary: NodeId) {
+        s.record.renewal = Renewal::Asked(primary);
+    }
+
+    /// Only the primary of the present epoch is granted anything; a mint takes a request off.
+    pub(super) fn may_grant_lease(&self, s: &State) -> Guard {
+        match s.record.renewal {
+            Renewal::Asked(node) => unless(s.record.primary == node, Refusal::NotPrimary),
+            Renewal::None | Renewal::Answered(_) | Renewal::Late(_) => Err(Refusal::NothingToDo),
+        }
+    }
+
+    pub(super) fn grant_lease(&self, s: &mut State) {
+        if let Renewal::Asked(node) = s.record.renewal {
+            s.record.renewal = Renewal::Answered(node);
+            s.record.granted = true;
+        }
+    }
+
+    pub(super) fn may_hear_lease(&self, s: &State, node: NodeId) -> Guard {
+        let renewal = s.record.renewal;
+        let answered = renewal == Renewal::Answered(node) || renewal == Renewal::Late(node);
+        unless(answered, Refusal::NothingToDo)
+    }
+
+    pub(super) fn hear_lease(&self, s: &mut State, node: NodeId) {
+        let late = s.record.renewal == Renewal::Late(node);
+        s.record.renewal = Renewal::None;
+        let n = s.node_mut(node);
+        if n.primary && (!late || self.is(Broken::LeaseFromAnswer)) {
+            n.lease = true;
+        }
+    }
+
+    /// The margin: on the primary's clock the lease is over before it is on the authority's.
+    pub(super) fn may_lease_be_over(&self, s: &State) -> Guard {
+        unless(s.record.granted, Refusal::NothingToDo)?;
+        unless(!Self::lease_held(s), Refusal::LeaseHeld)
+    }
+
+    pub(super) fn lease_be_over(&self, s: &mut State) {
+        Self::end_lease(s);
+    }
+
+    fn end_lease(s: &mut State) {
+        s.record.granted = false;
+        s.record.renewal = match s.record.renewal {
+            Renewal::Answered(node) => Renewal::Late(node),
+            other @ (Renewal::None | Renewal::Asked(_) | Renewal::Late(_)) => other,
+        };
+    }
+
+    pub(super) fn may_stop_serving(&self, s: &State, primary: NodeId) -> Guard {
+        let acts = s.acting_primary() == Some(primary);
+        unless(s.node(primary).up && acts, Refusal::NotPrimary)
+    }
+
+    /// The primary gives its role up first, and says so then: its lease is over for good.
+    pub(super) fn stop_serving(&self, s: &mut State, primary: NodeId) {
+        if !self.is(Broken::ConfirmWithoutStopping) {
+            s.node_mut(primary).step_down();
+        }
+        Self::end_lease(s);
+        if s.record.renewal == Renewal::Asked(primary) {
+            s.record.renewal = Renewal::None;
+        }
+    }
+
+    pub(super) fn may_restart_authority(&self, s: &State) -> Guard {
+        let mut after = *s;
+        self.restart_authority(&mut after);
+        unless(after != *s, Refusal::NothingToDo)
+    }
+
+    /// The record is durable; who reported, and which leases were granted, is not.
+    pub(super) fn restart_authority(&self, s: &mut State) {
+        s.record.reports = [None; NODES];
+        s.record.granted = !self.is(Broken::RestartForgetsLeases);
+    }
+}

@@ -1,0 +1,126 @@
+//! Broken rules of who must acknowledge, and of changing that.
+
+use super::super::broken::Broken;
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        "M07-count-older-epochs",
+        "entries of an older epoch are committed by counting",
+        Broken::CountOlderEpochs,
+        "quorum-epochs",
+        "T13-committed-kept",
+    ),
+    (
+        "M11-count-itself-twice",
+        "the primary counts itself twice",
+        Broken::CountItselfTwice,
+        "quorum-extent",
+        "A8-flush",
+    ),
+    (
+        "M11-count-outside-set",
+        "voters outside the in-sync set are counted",
+        Broken::CountOutsideSet,
+        "quorum-outside",
+        "A8-flush",
+    ),
+    (
+        "M11-half-is-majority",
+        "half of the voters are taken for a majority",
+        Broken::HalfIsMajority,
+        "quorum",
+        "A8-flush",
+    ),
+    (
+        "M11-one-report-fewer",
+        "a quorum promotion is content with one report fewer",
+        Broken::OneReportFewer,
+        "quorum",
+        "T13-committed-kept",
+    ),
+    (
+        "M31-join-at-target",
+        "a member joins at its session's target",
+        Broken::JoinAtTarget,
+        "newcomer",
+        "A1-copies",
+    ),
+    (
+        "M32-join-without-identity",
+        "a join does not name the store, and lands after it was replaced",
+        Broken::JoinWithoutIdentity,
+        "pair-members",
+        "A1-copies",
+    ),
+    (
+        "M33-forget-unknown-outcome",
+        "the new rule is dropped while the outcome is unknown",
+        Broken::ForgetUnknownOutcome,
+        "newcomer",
+        "A1-copies",
+    ),
+    (
+        "M33-new-rule-at-once",
+        "the old rule is dropped while the outcome is unknown",
+        Broken::NewRuleAtOnce,
+        "pair-recovery",
+        "A1-copies",
+    ),
+    (
+        "M34-ack-while-leaving",
+        "a write is acknowledged from two memories while one of them is leaving",
+        Broken::AckWhileLeaving,
+        "pair-recovery",
+        "W1-alone",
+    ),
+    (
+        "M34-leave-before-durable",
+        "a member leaves while a write is in its memory and the primary's alone",
+        Broken::LeaveBeforeDurable,
+        "pair-recovery",
+        "W1-alone",
+    ),
+    (
+        "F57-rebuild-member",
+        "a member is rebuilt while it is in the in-sync set",
+        Broken::RebuildMember,
+        "pair-members",
+        "A1-copies",
+    ),
+    (
+        "F58-count-replaced-stores",
+        "a replaced store counts among the reports",
+        Broken::CountReplacedStores,
+        "quorum-loss",
+        "A9-eligible",
+    ),
+    (
+        "F94-forced-keeps-set",
+        "a forced promotion keeps the old in-sync set",
+        Broken::ForcedKeepsSet,
+        "forced",
+        "A9-forced",
+    ),
+    (
+        "F99-adopted-not-counted",
+        "a new primary changes the mode before it knows what was acknowledged",
+        Broken::AdoptedNotCounted,
+        "mode-change",
+        "A1-copies",
+    ),
+    (
+        "F99-mode-changes-blindly",
+        "the mode changes whatever was acknowledged under the old one",
+        Broken::ModeChangesBlindly,
+        "mode-change",
+        "A1-copies",
+    ),
+    (
+        "F99-voters-change-blindly",
+        "the voters change whatever was acknowledged under the old ones",
+        Broken::VotersChangeBlindly,
+        "voters",
+        "A1-copies",
+    ),
+];
