@@ -41,6 +41,8 @@ use crate::store::{Recovery, Store};
 use crate::threads::atomic::{AtomicU64, Ordering};
 use crate::threads::{Condvar, Mutex, MutexGuard};
 
+use group_commit::{Called, SyncQueue};
+
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;
 pub use pin::RetentionPin;
@@ -94,6 +96,7 @@ struct Identity {
 pub(crate) struct State {
     store: Store,
     syncing: bool,
+    sync_queue: SyncQueue,
     /// The position that the sync thread was asked for.
     sync_wanted: Lsn,
     writer: background::Writer,
@@ -139,6 +142,18 @@ impl State {
             log_start: self.store.log_start(),
         }
     }
+
+    /// Those who wait for a sync and have to know of a change: all of them when the volume stopped
+    /// or its log was cut, otherwise whoever it is about.
+    fn call_waiters(&mut self, before: &Summary, after: &Summary) -> Called {
+        let durable = after.positions.durable;
+        if after.poisoned || after.generation != before.generation {
+            // What was durable before a cut is not what they wait for.
+            self.sync_queue.everyone(Lsn::ZERO)
+        } else {
+            self.sync_queue.due(durable, after.syncing)
+        }
+    }
 }
 
 impl Shared {
@@ -165,11 +180,14 @@ impl Shared {
         if before == after {
             return result;
         }
+        let mut called = Called::nobody();
         if !after.only_appended(&before) {
             self.wake_writer(&mut state);
             self.progress.notify_all();
+            called = state.call_waiters(&before, &after);
         }
         drop(state);
+        called.wake();
         if after.is_news_since(&before) {
             self.listeners.tell(after.positions);
         }
@@ -258,6 +276,7 @@ impl Volume {
             state: Mutex::new(State {
                 store,
                 syncing: false,
+                sync_queue: SyncQueue::default(),
                 sync_wanted: Lsn::ZERO,
                 writer: background::Writer::default(),
                 stopping: false,
