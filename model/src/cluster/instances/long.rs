@@ -8,7 +8,7 @@ pub(super) const ROWS: &[Row] = &[
         "pair-everything",
         "two copies with all that one volume can need: rebuilds, lost stores, changes of the set, crashes everywhere",
         Bounds {
-            writes: 2,
+            writes: 1,
             losses: 1,
             snapshots: true,
             full_base: true,
@@ -20,11 +20,11 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "pair-overwrite",
-        "blocks that are overwritten, across three epochs with write-back",
+        "blocks that are overwritten, across a failover with write-back",
         Bounds {
             write_back: true,
             writes: 3,
-            epochs: 3,
+            epochs: 2,
             ..BASE
         },
         false,
@@ -76,10 +76,10 @@ pub(super) const ROWS: &[Row] = &[
         "wire-rebuild-live",
         "a rebuild with its tail, live writes and late messages on the wire",
         Bounds {
-            wire: 3,
+            wire: 2,
             twins: true,
             sessions: 3,
-            writes: 2,
+            writes: 1,
             epochs: 1,
             losses: 1,
             snapshots: true,
@@ -100,7 +100,7 @@ pub(super) const ROWS: &[Row] = &[
             wire: 3,
             twins: true,
             sessions: 2,
-            writes: 2,
+            writes: 1,
             epochs: 2,
             ..BASE
         },
