@@ -11,6 +11,8 @@
 //!   background, pins, base images, notification.
 //! * [`Store`] is the synchronous core under it, in explicit steps, without clock or thread; its
 //!   page says what is kept across crashes.
+//! * [`Snapshot`] is the image as of one position, by copy on write; snapshots, growing and restoring
+//!   are entries ([`Volume::append_operation`]).
 //! * [`Disk`] is the very edge; [`sim`] is a disk that loses, reorders and tears what was not
 //!   synced.
 //! * [`inspect()`] looks at a store at rest.
@@ -32,7 +34,14 @@
 //! Per volume: 64 bytes for every entry in the log ring (an entry takes at least 512 bytes of it),
 //! about 64 bytes for every block that is newer in the log than in the extent, and
 //! [`VolumeOptions::recent_bytes`] of payload; while a run is written back, up to 32 MiB of it.
-//! A base transfer adds 33 bytes for every MiB of image.
+//! A base transfer adds 33 bytes for every MiB of image. Checksums and maps of snapshots stay on the
+//! disk; a snapshot costs an open file.
+//!
+//! # At rest
+//!
+//! Every block of log, image and snapshots has a checksum, verified whenever it is read, and log and
+//! image by a pass over everything now and then ([`Volume::scrub_step`]). What does not fit is never served; it is in
+//! [`Volume::damage`] until the owner has fetched it from another copy ([`Volume::repair`]).
 
 mod disk;
 mod error;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use holdfast_blockvol::sim::{Crash, Faults, Medium, SimStorage};
 use holdfast_blockvol::{
-    AppendError, BaseError, ChunkDigest, Damage, ExportError, ImportSource, MAX_SNAPSHOTS,
-    OpenError, ReadError, Recovery, Snapshot, SnapshotError, Volume, VolumeOptions, WriteBackError,
+    AppendError, BaseError, ChunkDigest, Damage, ExportError, FormatOptions, ImportSource,
+    MAX_SNAPSHOTS, OpenError, ReadError, Recovery, Snapshot, SnapshotError, Volume, VolumeOptions,
+    WriteBackError,
 };
 use holdfast_types::{
     BLOCK_SIZE, EntryKind, Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation,
@@ -577,4 +578,54 @@ fn what_is_not_the_exported_image_is_not_imported() {
             Err(ExportError::Manifest { .. })
         ));
     }
+}
+
+#[test]
+fn a_drain_that_another_deletion_overtakes_loses_nothing_for_older_snapshots() {
+    // Large enough for several pieces of a drain.
+    let storage = SimStorage::formatted(&FormatOptions {
+        blocks: 3000,
+        ..format_options()
+    });
+    let volume = open(&storage);
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    let mut taken = Vec::new();
+    for round in 1..=3 {
+        write(&volume, 1, 0, 1, round);
+        write(&volume, 1, 2500, 1, round);
+        taken.push(snapshot(&volume, 1));
+        // The middle one alone gets the content of the oldest.
+        if round == 1 {
+            taken.push(snapshot(&volume, 1));
+        }
+        settle(&volume);
+    }
+    write(&volume, 1, 0, 1, 9);
+    settle(&volume);
+    let [oldest, middle, young, _] = taken[..] else {
+        panic!("four were taken");
+    };
+    let delete = |snapshot| {
+        let lsn = operate(&volume, VolumeOperation::SnapshotDelete { snapshot });
+        volume.sync().unwrap();
+        volume.set_committed(ALL);
+        while volume.positions().checkpoint < lsn {
+            assert!(volume.write_back().unwrap());
+        }
+    };
+    delete(young);
+    // Space of the log perhaps, then a piece or two of the three of the drain.
+    for _ in 0..2 {
+        assert!(volume.write_back().unwrap());
+    }
+    assert!(storage.snapshot_files().contains(&young), "not drained yet");
+    delete(middle);
+    while volume.write_back().unwrap() {
+        let held = read_snapshot(&volume, oldest);
+        assert_eq!((held[0], held[2500]), (1, 1));
+    }
+    assert!(!storage.snapshot_files().contains(&middle));
+    let held = read_snapshot(&volume, oldest);
+    assert_eq!((held[0], held[1], held[2500]), (1, 0, 1));
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use holdfast_types::{BlockRange, SnapshotId};
 
+use super::SnapshotInfo;
 use super::file::{ABSENT, SnapshotFile, named_at};
 use crate::disk::DiskError;
 
@@ -30,6 +31,22 @@ pub(crate) enum Found {
 }
 
 impl Chain {
+    /// The snapshots that can be read, the oldest first.
+    pub(crate) fn infos(&self) -> Result<Vec<SnapshotInfo>, DiskError> {
+        self.members
+            .iter()
+            .filter(|member| !member.given_up)
+            .map(|Member { file, .. }| {
+                Ok(SnapshotInfo {
+                    id: file.id(),
+                    label: file.label().clone(),
+                    blocks: file.blocks(),
+                    bytes: file.allocated()?,
+                })
+            })
+            .collect()
+    }
+
     /// The member of a name, unless it was given up.
     pub(crate) fn position(&self, id: SnapshotId) -> Option<usize> {
         self.members

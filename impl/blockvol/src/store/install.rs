@@ -190,7 +190,7 @@ impl Store {
         self.metas.clear();
         self.operations.clear();
         self.chain = Arc::default();
-        self.drained = 0;
+        self.drained = None;
         self.index = DirtyIndex::default();
         self.recent.reset(base);
         self.revoke_beyond(None);

@@ -36,7 +36,9 @@ mod truncate;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use holdfast_types::{BlockCount, Epoch, Lineage, Lsn, StoreId, VolumeId, VolumeOperation};
+use holdfast_types::{
+    BlockCount, Epoch, Lineage, Lsn, SnapshotId, StoreId, VolumeId, VolumeOperation,
+};
 
 use crate::disk::{DiskError, DiskOp, Disks};
 use crate::error::{Damage, Poisoned, WriteBackError};
@@ -61,7 +63,7 @@ pub(crate) use pins::PinId;
 pub(crate) use read::ReadPlan;
 use scrub::ScrubPlace;
 pub use scrub::{ScrubReport, ScrubStep};
-pub(crate) use snapshots::{At, read_snapshot};
+pub(crate) use snapshots::{At, read_snapshot, remove_unnamed};
 pub use sync::SyncStep;
 
 /// See the module.
@@ -104,8 +106,9 @@ pub struct Store {
     /// The operations beyond the checkpoint, in order.
     operations: VecDeque<(Lsn, VolumeOperation)>,
     chain: Arc<Chain>,
-    /// How far the oldest snapshot that was given up is drained.
-    drained: u64,
+    /// How far a snapshot that was given up is drained. Another one that comes before it, or another
+    /// older neighbour, begins anew.
+    drained: Option<(SnapshotId, u64)>,
     scratch: Vec<u8>,
 }
 

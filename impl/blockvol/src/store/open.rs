@@ -206,7 +206,7 @@ impl Store {
             lineage: loaded.lineage,
             operations: loaded.operations,
             chain: Arc::default(),
-            drained: 0,
+            drained: None,
             extent: Extent::new(&disks),
             disks,
             ring,

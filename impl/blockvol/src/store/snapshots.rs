@@ -6,7 +6,7 @@ use holdfast_types::{BLOCK_SIZE, BlockRange, SnapshotId};
 
 use super::Store;
 use super::meta::{Copies, MetaStep};
-use crate::disk::{DiskError, DiskOp, Disks};
+use crate::disk::{DiskError, DiskOp, Disks, Shelf};
 use crate::error::{Damage, OpenError, Poisoned, SnapshotError, WriteBackError};
 use crate::extent::{Extent, Fault};
 use crate::image::range_bytes;
@@ -28,6 +28,16 @@ pub(super) fn open_chain(disks: &Disks, superblock: &Superblock) -> Result<Chain
     Ok(Chain {
         members: members.collect::<Result<_, OpenError>>()?,
     })
+}
+
+/// Removes the files that none of these names.
+pub(crate) fn remove_unnamed(shelf: &dyn Shelf, named: &[SnapshotRecord]) -> Result<(), DiskError> {
+    for id in shelf.list()? {
+        if !named.iter().any(|record| record.id == id) {
+            shelf.remove(id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The chain of a moment, with the place of one snapshot in it.
@@ -126,19 +136,12 @@ impl Store {
     /// # Errors
     /// When the file system does not tell what they take.
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>, DiskError> {
-        self.chain
-            .members
-            .iter()
-            .filter(|member| !member.given_up)
-            .map(|Member { file, .. }| {
-                Ok(SnapshotInfo {
-                    id: file.id(),
-                    label: file.label().clone(),
-                    blocks: file.blocks(),
-                    bytes: file.allocated()?,
-                })
-            })
-            .collect()
+        self.chain.infos()
+    }
+
+    /// All snapshots, those included that were given up.
+    pub(crate) fn chain(&self) -> Arc<Chain> {
+        Arc::clone(&self.chain)
     }
 
     /// The chain as it is now, with the place of a snapshot in it.
@@ -171,11 +174,15 @@ impl Store {
     /// The next piece of a given-up snapshot to drain, if there is one.
     pub(crate) fn begin_drain(&self) -> Result<Option<DrainStep>, Poisoned> {
         self.check_poison()?;
-        let given_up = self.chain.members.iter().position(|m| m.given_up);
-        Ok(given_up.map(|member| DrainStep {
+        let Some(member) = self.chain.members.iter().position(|m| m.given_up) else {
+            return Ok(None);
+        };
+        let id = self.chain.members[member].file.id();
+        let from = self.drained.filter(|(of, _)| *of == id);
+        Ok(Some(DrainStep {
             chain: Arc::clone(&self.chain),
             member,
-            from: self.drained,
+            from: from.map_or(0, |(_, from)| from),
         }))
     }
 
@@ -187,7 +194,7 @@ impl Store {
     ) -> Result<Option<MetaStep>, WriteBackError> {
         match result {
             Ok(Some(next)) => {
-                self.drained = next;
+                self.drained = Some((step.chain.members[step.member].file.id(), next));
                 Ok(None)
             }
             Ok(None) => {
@@ -212,7 +219,7 @@ impl Store {
         result: Result<(), DiskError>,
     ) -> Result<SnapshotId, Poisoned> {
         self.finish_meta(meta, result)?;
-        self.drained = 0;
+        self.drained = None;
         let id = step.chain.members[step.member].file.id();
         let mut members = self.chain.members.clone();
         members.retain(|member| member.file.id() != id);
@@ -237,17 +244,7 @@ impl Store {
     /// Removes files that no superblock names: of snapshots whose making or removal a crash
     /// interrupted, or that a new base replaced.
     pub(crate) fn remove_leftovers(&self) -> Result<(), DiskError> {
-        for id in self.disks.snapshots.list()? {
-            if !self
-                .superblock
-                .snapshots
-                .iter()
-                .any(|record| record.id == id)
-            {
-                self.disks.snapshots.remove(id)?;
-            }
-        }
-        Ok(())
+        remove_unnamed(&*self.disks.snapshots, &self.superblock.snapshots)
     }
 
     /// Damage that another copy must mend.

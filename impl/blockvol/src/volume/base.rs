@@ -16,7 +16,7 @@ use crate::extent::{Extent, Fault, Overwrite};
 use crate::image::{BaseManifest, ChunkDigest, ImageDigest, chunk_count, chunk_range, range_bytes};
 use crate::options::MAX_BLOCKS;
 use crate::positions::Positions;
-use crate::store::check_manifest;
+use crate::store::{check_manifest, remove_unnamed};
 use crate::threads::Mutex;
 use crate::threads::atomic::{AtomicU64, Ordering};
 
@@ -174,7 +174,8 @@ impl Volume {
             .shared
             .with_store(|store| store.finish_blank(step, result))?;
         // Snapshots went with the image; a crash before this leaves files that opening removes.
-        self.shared.lock().store.remove_leftovers()?;
+        let shelf = Arc::clone(&self.shared.lock().store.disks().snapshots);
+        remove_unnamed(&*shelf, &[])?;
         Ok(BaseInstall {
             digests: no_digests(blocks),
             blocks,

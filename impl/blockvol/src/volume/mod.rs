@@ -54,7 +54,7 @@ pub type Entry = LogEntry<Bytes>;
 
 /// A thread-safe handle; cheap to clone. When the last one is dropped the background threads end;
 /// what was appended and not synced is then as after a crash of the process. The directory stays
-/// locked until bases being copied or installed are dropped too.
+/// locked until bases being copied or installed, and open snapshots, are dropped too.
 #[derive(Clone)]
 pub struct Volume {
     shared: Arc<Shared>,

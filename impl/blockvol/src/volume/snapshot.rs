@@ -45,7 +45,8 @@ impl Volume {
     /// # Errors
     /// When the file system does not tell what they take.
     pub fn snapshots(&self) -> Result<Vec<SnapshotInfo>, DiskError> {
-        self.shared.lock().store.snapshots()
+        let chain = self.shared.lock().store.chain();
+        chain.infos()
     }
 
     /// A snapshot, to be read.
@@ -53,16 +54,14 @@ impl Volume {
     /// # Errors
     /// When there is none of this name.
     pub fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, SnapshotError> {
-        let state = self.shared.lock();
-        let info = state
-            .store
+        let info = self
             .snapshots()?
             .into_iter()
             .find(|info| info.id == id)
             .ok_or(SnapshotError::NoSuchSnapshot { snapshot: id })?;
         Ok(Snapshot {
             shared: Arc::clone(&self.shared),
-            extent: state.store.extent().clone(),
+            extent: self.shared.lock().store.extent().clone(),
             info,
         })
     }
