@@ -44,7 +44,7 @@ fn the_product_has_every_state_and_edge_that_the_specification_has() {
         PATIENT,
         &AtomicBool::new(false),
     );
-    assert_eq!(walk.states, graph.states.len() as u64);
+    assert_eq!(walk.states, graph.len() as u64);
     assert_eq!(walk.edges_total, graph.transitions());
     assert_eq!(walk.disabled_total, graph.refused.iter().sum::<u64>());
 }

@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, MutantRow, Published, Suite, SuiteError, TraceError, drift, findings, markdown,
-    revision, suites,
+    CheckRow, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all, drift,
+    findings, markdown, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -167,18 +167,28 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
             return Err(SuiteError::UnknownInstance(name.clone()).into());
         }
     }
+    let wanted = |instance: &Instance| {
+        let named = arguments.instance.iter().any(|name| name == instance.name);
+        let chosen = instance.quick || arguments.full || (arguments.bless && !arguments.quick);
+        named || (arguments.instance.is_empty() && chosen)
+    };
+    let mut lattice: Vec<(&dyn Suite, &str)> = Vec::new();
+    for suite in &suites {
+        let instances = suite.instances().iter().filter(|instance| wanted(instance));
+        lattice.extend(instances.map(|instance| (suite.as_ref(), instance.name)));
+    }
+    let mut rows = Vec::new();
+    check_all(&lattice, |row| {
+        print_check(&row, arguments.json)?;
+        rows.push(row);
+        Ok::<(), Failure>(())
+    })?;
     let mut wrong = Vec::new();
     for suite in &suites {
-        let mut rows = Vec::new();
-        for instance in suite.instances() {
-            let named = arguments.instance.iter().any(|name| name == instance.name);
-            let wanted = instance.quick || arguments.full || (arguments.bless && !arguments.quick);
-            if named || (arguments.instance.is_empty() && wanted) {
-                let row = suite.check(instance.name)?;
-                print_check(&row, arguments.json)?;
-                rows.push(row);
-            }
-        }
+        let rows: Vec<CheckRow> = (rows.iter())
+            .filter(|row| row.spec == suite.name())
+            .cloned()
+            .collect();
         let whole = arguments.instance.is_empty();
         wrong.extend(findings(&rows, whole));
         if arguments.bless {
@@ -203,13 +213,14 @@ fn print_check(row: &CheckRow, json: bool) -> Result<(), Failure> {
         .map(|property| property.name.as_str())
         .collect();
     line(&format!(
-        "{}/{}: {} states, {} transitions, depth {}, {:.1} s, {} properties and witnesses{}",
+        "{}/{}: {} states, {} transitions, depth {}, {:.1} + {:.1} s, {} properties and witnesses{}",
         row.spec,
         row.instance,
         row.states,
         row.transitions,
         row.depth,
         row.seconds,
+        row.stateright.seconds,
         row.properties.len(),
         if vacuous.is_empty() {
             String::new()

@@ -38,16 +38,36 @@ fn the_rule_stands_in_the_way(id: &str) {
     );
 }
 
+/// Every reachable state, told from others by its value alone: the graph tells them by their codes.
+fn states_by_value(spec: &Cluster) -> HashSet<<Cluster as Spec>::State> {
+    let mut frontier: Vec<_> = spec.initial().into_iter().map(|(_, state)| state).collect();
+    let mut known: HashSet<_> = frontier.iter().copied().collect();
+    let mut calls = Vec::new();
+    while let Some(state) = frontier.pop() {
+        calls.clear();
+        spec.calls(&state, &mut calls);
+        for &call in calls
+            .iter()
+            .filter(|&&call| spec.guard(&state, call).is_ok())
+        {
+            let after = spec.apply(&state, call).0;
+            if known.insert(after) {
+                frontier.push(after);
+            }
+        }
+    }
+    known
+}
+
 #[test]
 fn states_and_codes_are_one_to_one() {
     for name in ["wire-epochs", "quorum-extent", "forced-rebuild"] {
         let spec = Cluster::at(name).expect("an instance");
-        let graph = explore(&spec, &[], Bounds::default()).expect("it fits");
         let mut codes = HashSet::new();
         let mut length = None;
-        for state in &graph.states {
+        for state in states_by_value(&spec) {
             let mut code = Vec::new();
-            spec.encode(state, &mut code);
+            spec.encode(&state, &mut code);
             assert_eq!(
                 *length.get_or_insert(code.len()),
                 code.len(),
@@ -63,7 +83,7 @@ fn no_call_is_asked_for_twice() {
     let spec = Cluster::at("wire-epochs").expect("an instance");
     let graph = explore(&spec, &[], Bounds::default()).expect("it fits");
     let mut calls = Vec::new();
-    for state in &graph.states {
+    for state in &graph.states() {
         calls.clear();
         spec.calls(state, &mut calls);
         let distinct: HashSet<_> = calls.iter().collect();
@@ -166,7 +186,7 @@ fn the_figures_of_the_twins_are_those_of_the_prose() {
         let spec = Cluster::at(name).expect("an instance");
         explore(&spec, &[], Bounds::default()).expect("it fits")
     });
-    let states = graphs.each_ref().map(|graph| graph.states.len());
+    let states = graphs.each_ref().map(|graph| graph.len());
     let transitions = graphs.each_ref().map(|graph| graph.transitions() as usize);
     let depth = graphs.each_ref().map(|graph| graph.depth as usize);
     assert_eq!(row_of_the_prose("states"), states);

@@ -1,13 +1,16 @@
 //! The exact graph: breadth first, level by level, every state and every edge kept.
 //!
-//! States are compared as values, never by a fingerprint, so that no collision can hide one. A
-//! state's number is its place in the order of discovery, and each remembers the edge by which it
-//! was first reached: the path back along these edges is a shortest one.
+//! States are compared by their whole codes, never by a fingerprint, so that no collision can hide
+//! one. A state's number is its place in the order of discovery, and each remembers the edge by
+//! which it was first reached: the path back along these edges is a shortest one. Values are held
+//! only for the states that are still to be expanded.
 
-use std::hash::BuildHasher;
+use std::collections::VecDeque;
 
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::HashMap;
 
+use super::codes::Codes;
+use super::liveness::Outlook;
 use super::{Check, Property, Spec, Step, Verdict};
 
 /// What an exploration may use before it gives up (with an error, never with a smaller result).
@@ -62,6 +65,8 @@ pub(super) struct Tally {
 }
 
 type OfState<S, V> = (usize, fn(&S, &<S as Spec>::State) -> V);
+type OfSubject<S> = fn(&S, &<S as Spec>::State, usize) -> bool;
+type OfOutlook<S> = (usize, OfSubject<S>, OfSubject<S>);
 type OfStep<S, V> = (usize, for<'a, 'b> fn(&'b S, &'b Step<'a, S>) -> V);
 
 /// The predicates by what they are judged of, each with the place of its property.
@@ -71,6 +76,7 @@ struct Watched<S: Spec> {
     step: Vec<OfStep<S, Verdict>>,
     call: Vec<OfStep<S, Verdict>>,
     sometimes_step: Vec<OfStep<S, bool>>,
+    leads: Vec<OfOutlook<S>>,
 }
 
 impl<S: Spec> Watched<S> {
@@ -81,6 +87,7 @@ impl<S: Spec> Watched<S> {
             step: Vec::new(),
             call: Vec::new(),
             sometimes_step: Vec::new(),
+            leads: Vec::new(),
         };
         for (at, property) in properties.iter().enumerate() {
             match property.check {
@@ -89,8 +96,9 @@ impl<S: Spec> Watched<S> {
                 Check::Step(holds) => watched.step.push((at, holds)),
                 Check::Call(holds) => watched.call.push((at, holds)),
                 Check::SometimesStep(seen) => watched.sometimes_step.push((at, seen)),
-                // Counted with the refused calls, and judged on the whole graph.
-                Check::Refused(_) | Check::Leads { .. } => {}
+                Check::Leads { from, to, .. } => watched.leads.push((at, from, to)),
+                // Counted with the refused calls.
+                Check::Refused(_) => {}
             }
         }
         watched
@@ -101,8 +109,6 @@ impl<S: Spec> Watched<S> {
 pub struct Graph<S: Spec> {
     /// The specification it is the graph of.
     pub spec: S,
-    /// All states, in the order of discovery; initial states first.
-    pub states: Vec<S::State>,
     /// All actions that were enabled, or asked for when a property fell.
     pub actions: Vec<S::Action>,
     /// How often each action was enabled.
@@ -115,8 +121,12 @@ pub struct Graph<S: Spec> {
     pub refused: Vec<u64>,
     /// Tallies in the order of the properties that were judged.
     pub(super) tallies: Vec<Tally>,
-    index: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    /// The states, in the order of discovery; initial states first.
+    pub(super) codes: Codes,
+    /// What liveness is judged of, once the graph is complete.
+    pub(super) outlook: Outlook,
+    /// States that were discovered and not yet expanded, in order.
+    frontier: VecDeque<S::State>,
     action_numbers: HashMap<S::Action, u16>,
     edge_ends: Vec<usize>,
     edges: Vec<Edge>,
@@ -127,18 +137,18 @@ pub struct Graph<S: Spec> {
 const INITIAL: u32 = u32::MAX;
 
 impl<S: Spec> Graph<S> {
-    fn empty(spec: &S, properties: usize) -> Self {
+    fn empty(spec: &S, properties: &[Property<S>]) -> Self {
         Self {
             spec: spec.clone(),
-            states: Vec::new(),
             actions: Vec::new(),
             fired: Vec::new(),
             depth: 0,
             terminal: 0,
             refused: vec![0; S::refusals().len()],
-            tallies: vec![Tally::default(); properties],
-            index: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            tallies: vec![Tally::default(); properties.len()],
+            codes: Codes::new(),
+            outlook: Outlook::of(properties),
+            frontier: VecDeque::new(),
             action_numbers: HashMap::new(),
             edge_ends: Vec::new(),
             edges: Vec::new(),
@@ -163,13 +173,53 @@ impl<S: Spec> Graph<S> {
         &self.edges[begin..self.edge_ends[state]]
     }
 
+    /// How many states there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    /// Whether there is none: the specification has no initial state.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All states in the order of discovery, initial states first. They are not kept: each is made
+    /// again by the edge that discovered it.
+    #[must_use]
+    pub fn states(&self) -> Vec<S::State> {
+        let initial = self.spec.initial();
+        let mut states: Vec<S::State> = Vec::with_capacity(self.len());
+        for (number, &(from, action)) in self.reached_by.iter().enumerate() {
+            states.push(if from == INITIAL {
+                initial[usize::from(action)].1
+            } else {
+                let action = self.actions[usize::from(action)];
+                self.spec.apply(&states[from as usize], action).0
+            });
+            debug_assert_eq!(self.find(&states[number]), Some(number as u32));
+        }
+        states
+    }
+
     /// The number of a state, if it is reachable.
     #[must_use]
     pub fn find(&self, state: &S::State) -> Option<u32> {
-        let hash = self.hasher.hash_one(state);
-        self.index
-            .find(hash, |&at| self.states[at as usize] == *state)
-            .copied()
+        let mut code = Vec::with_capacity(self.codes.length());
+        self.spec.encode(state, &mut code);
+        self.codes.find(&code)
+    }
+
+    /// What the whole graph takes of memory, in bytes, room for growth included.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.codes.memory()
+            + self.outlook.memory()
+            + self.frontier.capacity() * size_of::<S::State>()
+            + self.edge_ends.capacity() * size_of::<usize>()
+            + self.edges.capacity() * size_of::<Edge>()
+            + self.reached_by.capacity() * size_of::<(u32, u16)>()
     }
 
     /// A shortest path to a state: the number of its initial state, and the actions from there.
@@ -181,24 +231,21 @@ impl<S: Spec> Graph<S> {
             let (from, action) = self.reached_by[at as usize];
             if from == INITIAL {
                 actions.reverse();
-                return (at as usize, actions);
+                return (usize::from(action), actions);
             }
             actions.push(self.actions[usize::from(action)]);
             at = from;
         }
     }
 
-    fn insert(&mut self, state: S::State, reached_by: (u32, u16)) -> u32 {
-        let hash = self.hasher.hash_one(state);
-        let (states, hasher) = (&mut self.states, &self.hasher);
-        if let Some(&at) = self.index.find(hash, |&at| states[at as usize] == state) {
-            return at;
+    /// The number of a state, which is put down for expansion if it is new.
+    fn insert(&mut self, state: &S::State, reached_by: (u32, u16)) -> u32 {
+        let spec = &self.spec;
+        let (number, is_new) = self.codes.insert(|code| spec.encode(state, code));
+        if is_new {
+            self.reached_by.push(reached_by);
+            self.frontier.push_back(*state);
         }
-        let number = u32::try_from(states.len()).expect("Bounds::states keeps numbers in 32 bits");
-        states.push(state);
-        self.reached_by.push(reached_by);
-        self.index
-            .insert_unique(hash, number, |&at| hasher.hash_one(states[at as usize]));
         number
     }
 
@@ -213,66 +260,80 @@ impl<S: Spec> Graph<S> {
         number
     }
 
-    fn judge_state(&mut self, watched: &Watched<S>, number: u32) {
-        let state = self.states[number as usize];
+    fn judge_state(&mut self, watched: &Watched<S>, number: u32, state: &S::State) {
         for &(at, holds) in &watched.always {
-            self.tallies[at].count(holds(&self.spec, &state), || (number, None));
+            self.tallies[at].count(holds(&self.spec, state), || (number, None));
         }
         for &(at, seen) in &watched.sometimes {
-            let verdict = Verdict::implies(seen(&self.spec, &state), || true);
+            let verdict = Verdict::implies(seen(&self.spec, state), || true);
             self.tallies[at].count(verdict, || (number, None));
+        }
+        for &(at, from, to) in &watched.leads {
+            self.outlook.look(at, |subject| {
+                (
+                    from(&self.spec, state, subject),
+                    to(&self.spec, state, subject),
+                )
+            });
         }
     }
 
+    /// What is claimed of every call, granted or refused.
     fn judge_call(&mut self, watched: &Watched<S>, from: u32, step: &Step<'_, S>) {
-        let granted = step.after.is_ok();
-        let edges = if granted {
-            watched.step.as_slice()
-        } else {
-            &[]
-        };
-        for &(at, holds) in watched.call.iter().chain(edges) {
+        for &(at, holds) in &watched.call {
             let verdict = holds(&self.spec, step);
-            let action = (verdict == Verdict::Falls).then(|| self.number_of(step.action));
-            self.tallies[at].count(verdict, || (from, action));
+            self.count_step(at, verdict, from, step);
         }
-        let witnesses = if granted {
-            watched.sometimes_step.as_slice()
-        } else {
-            &[]
-        };
-        for &(at, seen) in witnesses {
+    }
+
+    /// What is claimed of granted calls, and the witnesses among them.
+    fn judge_edge(&mut self, watched: &Watched<S>, from: u32, step: &Step<'_, S>) {
+        for &(at, holds) in &watched.step {
+            let verdict = holds(&self.spec, step);
+            self.count_step(at, verdict, from, step);
+        }
+        for &(at, seen) in &watched.sometimes_step {
             let verdict = Verdict::implies(seen(&self.spec, step), || true);
             self.tallies[at].count(verdict, || (from, None));
         }
     }
 
-    fn expand(&mut self, watched: &Watched<S>, from: u32, calls: &mut Vec<S::Action>) {
-        let before = self.states[from as usize];
+    fn count_step(&mut self, at: usize, verdict: Verdict, from: u32, step: &Step<'_, S>) {
+        let action = (verdict == Verdict::Falls).then(|| self.number_of(step.action));
+        self.tallies[at].count(verdict, || (from, action));
+    }
+
+    fn expand(
+        &mut self,
+        watched: &Watched<S>,
+        from: u32,
+        before: &S::State,
+        calls: &mut Vec<S::Action>,
+    ) {
         let first_edge = self.edges.len();
         calls.clear();
-        self.spec.calls(&before, calls);
+        self.spec.calls(before, calls);
         for &action in calls.iter() {
-            match self.spec.guard(&before, action) {
+            match self.spec.guard(before, action) {
                 Ok(()) => {
-                    let (after, outputs) = self.spec.apply(&before, action);
+                    let (after, outputs) = self.spec.apply(before, action);
                     let number = self.number_of(action);
                     self.fired[usize::from(number)] += 1;
-                    let to = self.insert(after, (from, number));
+                    let to = self.insert(&after, (from, number));
                     self.edges.push(Edge { action: number, to });
-                    let outputs = Some(&outputs);
                     let step = Step {
-                        before: &before,
+                        before,
                         action,
                         after: Ok(&after),
-                        outputs,
+                        outputs: Some(&outputs),
                     };
                     self.judge_call(watched, from, &step);
+                    self.judge_edge(watched, from, &step);
                 }
                 Err(refusal) => {
                     self.refused[S::refusal_index(&refusal)] += 1;
                     let step = Step {
-                        before: &before,
+                        before,
                         action,
                         after: Err(refusal),
                         outputs: None,
@@ -335,33 +396,32 @@ fn walk<S: Spec>(
     done: impl Fn(&Graph<S>) -> bool,
 ) -> Result<Graph<S>, OutOfBounds> {
     let watched = Watched::of(properties);
-    let mut graph = Graph::empty(spec, properties.len());
-    for (_, state) in spec.initial() {
-        graph.insert(state, (INITIAL, 0));
+    let mut graph = Graph::empty(spec, properties);
+    for (number, (_, state)) in (0..).zip(spec.initial()) {
+        graph.insert(&state, (INITIAL, number));
     }
     let mut calls = Vec::new();
-    let mut next = 0;
-    let mut level_end = graph.states.len();
-    while next < graph.states.len() {
-        if next == level_end {
+    let mut number = 0;
+    let mut level_end = graph.len();
+    while let Some(state) = graph.frontier.pop_front() {
+        if number as usize == level_end {
             graph.depth += 1;
-            level_end = graph.states.len();
+            level_end = graph.len();
         }
-        let number = u32::try_from(next).expect("Bounds::states keeps numbers in 32 bits");
-        graph.judge_state(&watched, number);
+        graph.judge_state(&watched, number, &state);
         if done(&graph) {
             return Ok(graph);
         }
-        graph.expand(&watched, number, &mut calls);
+        graph.expand(&watched, number, &state, &mut calls);
         if done(&graph) {
             return Ok(graph);
         }
-        if graph.states.len() > bounds.states.min(INITIAL as usize - 1) {
+        if graph.len() > bounds.states.min(INITIAL as usize - 1) {
             return Err(OutOfBounds {
-                states: graph.states.len(),
+                states: graph.len(),
             });
         }
-        next += 1;
+        number += 1;
     }
     Ok(graph)
 }

@@ -8,52 +8,79 @@
 use super::graph::Tally;
 use super::{Check, Graph, Property, Spec};
 
-impl<S: Spec> Graph<S> {
-    /// Judges the liveness claims, once the graph is complete: each with the place of its
-    /// property.
-    pub(super) fn judge_liveness(&self, properties: &[Property<S>]) -> Vec<(usize, Tally)> {
-        let mut tallies = Vec::new();
-        for (at, property) in properties.iter().enumerate() {
-            if let Check::Leads { subjects, from, to } = property.check {
-                let mut tally = Tally::default();
-                for subject in 0..subjects {
-                    let can = self.can_reach(|state| to(&self.spec, state, subject));
-                    for (number, state) in self.states.iter().enumerate() {
-                        tally.evaluations += 1;
-                        if from(&self.spec, state, subject) {
-                            tally.non_vacuous += 1;
-                            if !can[number] && tally.fall.is_none() {
-                                tally.fall = Some((number as u32, None));
-                            }
-                        }
-                    }
-                }
-                tallies.push((at, tally));
+/// What liveness is judged of: for each claim and subject, which states satisfy the antecedent and
+/// which the goal. It is looked at while the values of the states are at hand.
+pub(super) struct Outlook {
+    claims: Vec<Claim>,
+}
+
+struct Claim {
+    property: usize,
+    subject: usize,
+    /// By state.
+    from: Vec<bool>,
+    to: Vec<bool>,
+}
+
+impl Outlook {
+    /// Of the liveness claims among `properties`.
+    pub(super) fn of<S: Spec>(properties: &[Property<S>]) -> Self {
+        let mut claims = Vec::new();
+        for (property, claimed) in properties.iter().enumerate() {
+            if let Check::Leads { subjects, .. } = claimed.check {
+                claims.extend((0..subjects).map(|subject| Claim {
+                    property,
+                    subject,
+                    from: Vec::new(),
+                    to: Vec::new(),
+                }));
             }
         }
-        tallies
+        Self { claims }
     }
 
-    /// Takes the judgements of [`Graph::judge_liveness`].
-    pub(super) fn take_tallies(&mut self, tallies: Vec<(usize, Tally)>) {
-        for (at, tally) in tallies {
-            self.tallies[at] = tally;
+    /// Looks at the next state for all subjects of a claim: whether it satisfies the antecedent,
+    /// and whether the goal.
+    pub(super) fn look(&mut self, property: usize, seen: impl Fn(usize) -> (bool, bool)) {
+        for claim in (self.claims.iter_mut()).filter(|claim| claim.property == property) {
+            let (from, to) = seen(claim.subject);
+            claim.from.push(from);
+            claim.to.push(to);
         }
     }
 
-    /// For every state, whether a goal can be reached from it without a fault.
-    fn can_reach(&self, goal: impl Fn(&S::State) -> bool) -> Vec<bool> {
+    /// What it takes of memory, room for growth included.
+    pub(super) fn memory(&self) -> usize {
+        self.claims
+            .iter()
+            .map(|claim| claim.from.capacity() + claim.to.capacity())
+            .sum()
+    }
+}
+
+impl<S: Spec> Graph<S> {
+    /// Judges the liveness claims, once the graph is complete.
+    pub(super) fn judge_liveness(&mut self) {
         let fault: Vec<bool> = self
             .actions
             .iter()
             .map(|&a| self.spec.is_fault(a))
             .collect();
-        let mut can: Vec<bool> = self.states.iter().map(goal).collect();
+        for claim in &self.outlook.claims {
+            let can = self.can_reach(&claim.to, &fault);
+            let tally = &mut self.tallies[claim.property];
+            tally.judge_lasting(&claim.from, &can);
+        }
+    }
+
+    /// For every state, whether a goal can be reached from it without a fault.
+    fn can_reach(&self, goal: &[bool], fault: &[bool]) -> Vec<bool> {
+        let mut can = goal.to_vec();
         // Sweeps against the order of discovery settle nearly everything at once; they are
         // repeated until one of them changes nothing.
         loop {
             let mut changed = false;
-            for state in (0..self.states.len()).rev() {
+            for state in (0..can.len()).rev() {
                 let now = can[state]
                     || self
                         .edges_of(state)
@@ -64,6 +91,18 @@ impl<S: Spec> Graph<S> {
             }
             if !changed {
                 return can;
+            }
+        }
+    }
+}
+
+impl Tally {
+    fn judge_lasting(&mut self, from: &[bool], can: &[bool]) {
+        self.evaluations += from.len() as u64;
+        for (number, _) in (0..).zip(from).filter(|(_, from)| **from) {
+            self.non_vacuous += 1;
+            if !can[number as usize] && self.fall.is_none() {
+                self.fall = Some((number, None));
             }
         }
     }

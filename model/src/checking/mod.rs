@@ -11,8 +11,10 @@
 //! a smaller success.
 
 mod agreement;
+mod codes;
 mod digest;
 mod graph;
+mod lattice;
 mod liveness;
 mod mutation;
 mod property;
@@ -24,9 +26,10 @@ mod trace;
 
 pub use agreement::{Checked, Counts};
 pub use graph::{Bounds, Edge, Graph, OutOfBounds, explore, find_fall};
+pub use lattice::check_all;
 pub use mutation::Mutant;
 pub use property::{Check, Kind, Property, Step, Verdict};
-pub use report::{CheckRow, MutantRow, PropertyRow, StaterightRow, findings};
+pub use report::{CheckRow, Exact, MutantRow, PropertyRow, StaterightRow, findings};
 pub use results::{Drift, Published, drift, markdown, revision};
 pub use spec::{Instance, Spec, action_name, action_text};
 pub use suite::{Suite, SuiteError, check, suites};

@@ -43,8 +43,7 @@ impl<S: Spec> Mutant<S> {
         let mut graph = find_fall(&self.spec, &watched, Bounds::default())?;
         if lasting && graph.tallies.iter().all(|tally| tally.fall.is_none()) {
             graph = explore(&self.spec, &watched, Bounds::default())?;
-            let lasting = graph.judge_liveness(&watched);
-            graph.take_tallies(lasting);
+            graph.judge_liveness();
         }
         let fallen = watched
             .iter()
@@ -63,7 +62,7 @@ impl<S: Spec> Mutant<S> {
             depth: trace
                 .as_ref()
                 .map_or(u64::from(graph.depth), |t| t.steps.len() as u64),
-            states: graph.states.len() as u64,
+            states: graph.len() as u64,
             seconds: begun.elapsed().as_secs_f64(),
             killed: trace.is_some(),
             says: self.says.clone(),

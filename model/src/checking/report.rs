@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::Counts;
+
 /// One property in one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PropertyRow {
@@ -20,12 +22,36 @@ pub struct PropertyRow {
 }
 
 /// The second opinion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StaterightRow {
     /// Distinct states.
     pub states: u64,
     /// Transitions.
     pub transitions: u64,
+    /// Wall-clock time.
+    #[serde(default)]
+    pub seconds: f64,
+    /// What its table of fingerprints takes, computed from the number of states: 17 bytes a slot
+    /// (fingerprint, predecessor, control byte), at most 7 of 8 slots taken, their number a power
+    /// of two.
+    #[serde(default)]
+    pub bytes_per_state: u64,
+    /// The odds that two of its 64-bit fingerprints are alike: `n^2 / 2^65`.
+    #[serde(default)]
+    pub collision_odds: f64,
+}
+
+impl From<&Counts> for StaterightRow {
+    fn from(counts: &Counts) -> Self {
+        let slots = (counts.states * 8 / 7).max(1).next_power_of_two();
+        Self {
+            states: counts.states,
+            transitions: counts.transitions,
+            seconds: counts.seconds,
+            bytes_per_state: slots * 17 / counts.states.max(1),
+            collision_odds: (counts.states as f64).powi(2) / 2f64.powi(65),
+        }
+    }
 }
 
 /// One instance, exhausted.
@@ -41,7 +67,7 @@ pub struct CheckRow {
     pub transitions: u64,
     /// Number of steps to the farthest state.
     pub depth: u64,
-    /// Wall-clock time of both checkers, side by side.
+    /// Wall-clock time of the exact graph, its liveness and its digest.
     pub seconds: f64,
     /// SHA-256 of the graph.
     pub digest: String,
@@ -52,6 +78,9 @@ pub struct CheckRow {
     /// States without an enabled action.
     pub terminal: u64,
     /// Size of a state's code.
+    #[serde(default)]
+    pub code_bytes: u64,
+    /// What the exact graph takes of memory, edges and index included, for each state.
     pub bytes_per_state: u64,
     /// Refused calls, by reason.
     pub refused: BTreeMap<String, u64>,
@@ -61,6 +90,28 @@ pub struct CheckRow {
     pub stateright: StaterightRow,
     /// State properties that stateright saw fall.
     pub stateright_fallen: Vec<String>,
+}
+
+/// One instance, exhausted in the exact graph; it becomes a row when stateright has been heard.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Exact {
+    row: CheckRow,
+}
+
+impl Exact {
+    /// What the exact graph found; what `row` says of stateright is not looked at.
+    pub(super) const fn new(row: CheckRow) -> Self {
+        Self { row }
+    }
+
+    /// The row, with the second opinion.
+    #[must_use]
+    pub fn with(mut self, second: &Counts) -> CheckRow {
+        self.row.stateright = StaterightRow::from(second);
+        let fallen = second.fallen.iter().map(|name| (*name).to_owned());
+        self.row.stateright_fallen = fallen.collect();
+        self.row
+    }
 }
 
 /// One mutant.
@@ -161,12 +212,14 @@ mod tests {
             properties: vec![property],
             actions: Default::default(),
             terminal: 0,
+            code_bytes: 1,
             bytes_per_state: 1,
             refused: Default::default(),
             unseen: Vec::new(),
             stateright: StaterightRow {
                 states: 3,
                 transitions: 4,
+                ..StaterightRow::default()
             },
             stateright_fallen: Vec::new(),
         }

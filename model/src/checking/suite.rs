@@ -8,24 +8,29 @@ use std::time::Instant;
 
 use super::trace::{Header, Trace, TraceError};
 use super::{
-    Bounds, Check, CheckRow, Checked, Graph, Instance, Kind, MutantRow, OutOfBounds, PropertyRow,
-    Spec, StaterightRow, action_name, explore,
+    Bounds, Check, CheckRow, Checked, Counts, Exact, Graph, Instance, Kind, MutantRow, OutOfBounds,
+    PropertyRow, Spec, StaterightRow, action_name, explore,
 };
 use crate::explore::{Diagram, Served, Walk, picture_of_trace, svg};
 
 /// What the command line can do with a specification.
-pub trait Suite {
+pub trait Suite: Send + Sync {
     /// Its name.
     fn name(&self) -> &'static str;
     /// Its instances.
     fn instances(&self) -> &'static [Instance];
     /// Its mutants: id and what was done to the rules.
     fn mutants(&self) -> Vec<(String, String)>;
-    /// Exhausts an instance with both checkers.
+    /// Exhausts an instance in the exact graph.
     ///
     /// # Errors
     /// When there is no such instance, or it does not fit.
-    fn check(&self, instance: &str) -> Result<CheckRow, SuiteError>;
+    fn exhaust(&self, instance: &str) -> Result<Exact, SuiteError>;
+    /// Exhausts an instance with stateright.
+    ///
+    /// # Errors
+    /// When there is no such instance.
+    fn second_opinion(&self, instance: &str) -> Result<Counts, SuiteError>;
     /// Searches for the fall that a mutant must have; the trace is JSON lines.
     ///
     /// # Errors
@@ -152,8 +157,12 @@ impl<S: Diagram> Suite for Of<S> {
             .collect()
     }
 
-    fn check(&self, instance: &str) -> Result<CheckRow, SuiteError> {
-        check(&Self::at(instance)?)
+    fn exhaust(&self, instance: &str) -> Result<Exact, SuiteError> {
+        exhaust(&Self::at(instance)?)
+    }
+
+    fn second_opinion(&self, instance: &str) -> Result<Counts, SuiteError> {
+        Ok(Checked::new(Self::at(instance)?).count())
     }
 
     fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError> {
@@ -198,24 +207,20 @@ impl<S: Diagram> Suite for Of<S> {
 /// # Errors
 /// When it does not fit.
 pub fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
-    let begun = Instant::now();
     let (exact, second) = std::thread::scope(|scope| {
         let second = scope.spawn(|| Checked::new(spec.clone()).count());
-        let properties = S::properties();
-        let exact = explore(spec, &properties, Bounds::default()).map(|mut graph| {
-            let (digest, lasting) = std::thread::scope(|scope| {
-                let digest = scope.spawn(|| graph.digest());
-                let lasting = graph.judge_liveness(&properties);
-                (digest.join(), lasting)
-            });
-            graph.take_tallies(lasting);
-            let digest = digest.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (graph, digest)
-        });
-        (exact, second.join())
+        (exhaust(spec), second.join())
     });
-    let (graph, digest) = exact?;
     let second = second.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok(exact?.with(&second))
+}
+
+/// Exhausts one specification in the exact graph, and judges every property.
+fn exhaust<S: Spec>(spec: &S) -> Result<Exact, SuiteError> {
+    let begun = Instant::now();
+    let mut graph = explore(spec, &S::properties(), Bounds::default())?;
+    graph.judge_liveness();
+    let digest = graph.digest();
     let (properties, unseen) = property_rows(&graph);
     let mut actions = BTreeMap::new();
     for (action, fired) in graph.actions.iter().zip(&graph.fired) {
@@ -225,10 +230,10 @@ pub fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
         .iter()
         .map(|r| (*r).to_owned())
         .zip(graph.refused.clone());
-    Ok(CheckRow {
+    Ok(Exact::new(CheckRow {
         spec: S::NAME.to_owned(),
         instance: spec.instance().name.to_owned(),
-        states: graph.states.len() as u64,
+        states: graph.len() as u64,
         transitions: graph.transitions(),
         depth: u64::from(graph.depth),
         seconds: begun.elapsed().as_secs_f64(),
@@ -236,19 +241,13 @@ pub fn check<S: Spec>(spec: &S) -> Result<CheckRow, SuiteError> {
         properties,
         actions,
         terminal: graph.terminal,
-        bytes_per_state: graph.code_bytes() as u64,
+        code_bytes: graph.code_bytes() as u64,
+        bytes_per_state: (graph.memory() / graph.len().max(1)) as u64,
         refused: refused.collect(),
         unseen,
-        stateright: StaterightRow {
-            states: second.states,
-            transitions: second.transitions,
-        },
-        stateright_fallen: second
-            .fallen
-            .iter()
-            .map(|name| (*name).to_owned())
-            .collect(),
-    })
+        stateright: StaterightRow::default(),
+        stateright_fallen: Vec::new(),
+    }))
 }
 
 fn property_rows<S: Spec>(graph: &Graph<S>) -> (Vec<PropertyRow>, Vec<String>) {

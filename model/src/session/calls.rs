@@ -2,6 +2,8 @@
 //! its phase gives a meaning to; with every other token once, for what a stale token carries
 //! besides is never looked at.
 
+use std::mem::discriminant;
+
 use super::Session as Spec;
 use super::action::{Action, Defect, Disk, HistoryReport};
 use super::instances::FactsDomain;
@@ -35,7 +37,7 @@ impl Spec {
             }
         }
         for token in tokens {
-            plain_calls(token, calls);
+            calls.extend(plain_calls(token));
         }
     }
 
@@ -384,11 +386,13 @@ impl Spec {
             calls.push(Action::Fail { token, cause });
         }
         // What the phase gives no meaning to is asked for once.
-        let mut plain = Vec::new();
-        plain_calls(token, &mut plain);
-        let said: Vec<&'static str> = calls[begun..].iter().map(Action::name).collect();
-        plain.retain(|call| !said.contains(&call.name()));
-        calls.append(&mut plain);
+        let said = begun..calls.len();
+        for plain in plain_calls(token) {
+            let alike = |call: &Action| discriminant(call) == discriminant(&plain);
+            if !calls[said.clone()].iter().any(alike) {
+                calls.push(plain);
+            }
+        }
         if self.bounds.ticks > 0 {
             calls.push(Action::CheckBudget {
                 token,
@@ -548,10 +552,10 @@ fn both_slots(token: Token, calls: &mut Vec<Action>) {
 }
 
 /// Every call once.
-fn plain_calls(token: Token, calls: &mut Vec<Action>) {
+const fn plain_calls(token: Token) -> [Action; 16] {
     let slot = Slot::Retention;
     let history = HistoryReport::True;
-    calls.extend([
+    [
         Action::Connect { token },
         Action::Hello { token },
         Action::Handshake {
@@ -585,5 +589,5 @@ fn plain_calls(token: Token, calls: &mut Vec<Action>) {
             token,
             cause: super::vocabulary::Fault::StreamLost,
         },
-    ]);
+    ]
 }

@@ -3,8 +3,6 @@
 //! A log is a list of epochs: entry `n` was logged in the `n`th of them. The ghosts compare logs
 //! entry by entry; the machine only ever sees a [`Lineage`].
 
-use std::hash::{Hash, Hasher};
-
 use serde::{Deserialize, Serialize};
 
 use super::vocabulary::{Epoch, Lsn};
@@ -18,17 +16,6 @@ pub const LOG_MAX: usize = 5;
 pub struct Log {
     head: Lsn,
     epochs: [Epoch; LOG_MAX],
-}
-
-/// As one word instead of byte by byte: states are hashed by the million.
-impl Hash for Log {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let word = self
-            .epochs
-            .iter()
-            .fold(0, |word, &epoch| word << 8 | u64::from(epoch));
-        hasher.write_u64(word << 8 | u64::from(self.head));
-    }
 }
 
 impl Log {

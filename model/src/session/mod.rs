@@ -30,6 +30,7 @@ mod effects;
 mod encode;
 mod ghosts;
 mod guards;
+mod hash;
 pub mod instances;
 pub mod log;
 mod mutants;
@@ -103,8 +104,12 @@ impl Session {
 
     /// The slot of a sender, if the instance has one for this volume and replica.
     #[must_use]
-    pub fn slot(&self, volume: u8, replica: u8) -> Option<usize> {
-        (0..self.senders()).find(|&slot| self.place(slot) == (volume, replica))
+    pub const fn slot(&self, volume: u8, replica: u8) -> Option<usize> {
+        match (self.bounds.layout, volume, replica) {
+            (_, 1, 1) => Some(0),
+            (Layout::TwoSenders, 1, 2) | (Layout::TwoVolumes, 2, 1) => Some(1),
+            (Layout::OneSender | Layout::TwoSenders | Layout::TwoVolumes, _, _) => None,
+        }
     }
 
     /// How many senders there can be.
@@ -140,11 +145,20 @@ impl Session {
         }
     }
 
+    /// Where a volume stands in [`State::volumes`] and [`State::histories`], if the instance has it.
+    #[must_use]
+    pub const fn volume_place(&self, volume: u8) -> Option<usize> {
+        match (self.bounds.layout, volume) {
+            (_, 1) => Some(0),
+            (Layout::TwoVolumes, 2) => Some(1),
+            (Layout::OneSender | Layout::TwoSenders | Layout::TwoVolumes, _) => None,
+        }
+    }
+
     /// A volume, if it is known.
     #[must_use]
     pub fn volume<'s>(&self, state: &'s State, volume: u8) -> Option<&'s Volume> {
-        let at = self.volumes().iter().position(|&number| number == volume)?;
-        state.volumes[at].as_ref()
+        state.volumes[self.volume_place(volume)?].as_ref()
     }
 }
 

@@ -1,8 +1,6 @@
 //! The state: what `docs/session.md`, section 1, says the machine knows; and beside it what
 //! surrounds the machine (section 8), which the machine never looks at.
 
-use std::hash::{Hash, Hasher};
-
 use super::log::Log;
 use super::vocabulary::{
     Endpoint, Epoch, Intent, Lsn, Pin, RebuildReason, SenderState, SessionKind, Slot, Source,
@@ -15,7 +13,7 @@ pub const SENDERS: usize = 2;
 pub const SESSIONS_MAX: usize = 4;
 
 /// Everything: the machine, its surroundings and the ghosts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
     /// The caller's clock.
     pub now: Tick,
@@ -30,7 +28,7 @@ pub struct State {
 }
 
 /// A volume of the registry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Volume {
     /// The highest epoch seen.
     pub epoch: Epoch,
@@ -57,16 +55,8 @@ pub struct Issued {
     pub endpoint_version: u8,
 }
 
-/// As one word instead of byte by byte: states are hashed by the million.
-impl Hash for Issued {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let [a, b, c] = [self.replica, self.epoch, self.endpoint_version].map(u32::from);
-        hasher.write_u32(a << 16 | b << 8 | c);
-    }
-}
-
 /// An assignment, whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Assignment {
     /// Its epoch, at least 1.
     pub epoch: Epoch,
@@ -88,7 +78,7 @@ pub struct Named {
 }
 
 /// A sender: serves one replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     /// Where the replica is.
     pub endpoint: Endpoint,
@@ -106,7 +96,7 @@ pub struct Sender {
 }
 
 /// A session: one recovery attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Session {
     /// Never reused.
     pub id: u8,
@@ -125,7 +115,7 @@ pub struct Session {
 }
 
 /// The phase of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Just attached.
     Init,
@@ -146,7 +136,7 @@ pub enum Phase {
 }
 
 /// What `catch_up` adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CatchUp {
     /// The replica's position.
     pub from: Lsn,
@@ -161,7 +151,7 @@ pub struct CatchUp {
 }
 
 /// The plan of a rebuild.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// Where the base comes from.
     pub source: Source,
@@ -178,7 +168,7 @@ pub struct Plan {
 }
 
 /// What `transfer` adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// The plan.
     pub plan: Plan,
@@ -189,7 +179,7 @@ pub struct Transfer {
 }
 
 /// What `tail_replay` adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TailReplay {
     /// The plan; the base pin was given back.
     pub plan: Plan,
@@ -200,7 +190,7 @@ pub struct TailReplay {
 }
 
 /// What `completed` adds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completed {
     /// The position proven at completion.
     pub achieved: Lsn,
@@ -209,7 +199,7 @@ pub struct Completed {
 }
 
 /// The primary's disk, as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// Its log, synced up to its head.
     pub log: Log,
@@ -228,7 +218,7 @@ pub struct History {
 }
 
 /// An image kept by the primary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The position whose image it is said to be.
     pub base_lsn: Lsn,
@@ -239,7 +229,7 @@ pub struct Snapshot {
 }
 
 /// What is true of one replica and of the session that works on it. The machine never reads it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ghost {
     /// The replica's log, entry by entry, since the last handshake.
     pub log: Log,

@@ -43,11 +43,7 @@ impl Spec {
             | Action::Reclaim { .. } => (None, None),
         };
         let number = action.token().map_or(1, |token| token.volume);
-        let at = self
-            .volumes()
-            .iter()
-            .position(|&volume| volume == number)
-            .unwrap_or(0);
+        let at = self.volume_place(number).unwrap_or(0);
         let epoch = state.volumes[at].map_or(0, |volume| volume.epoch);
         let history = &state.histories[at];
         Inputs {
@@ -61,7 +57,7 @@ impl Spec {
 
     /// The moves of the surroundings themselves.
     pub(super) fn surroundings_follow(&self, before: &State, action: Action, after: &mut State) {
-        let place = |volume: u8| self.volumes().iter().position(|&number| number == volume);
+        let place = |volume: u8| self.volume_place(volume);
         match action {
             Action::Tick => after.now += 1,
             Action::Append { volume } => {

@@ -39,7 +39,7 @@ fn every_call_that_can_be_asked_for_is_asked_for_once() {
     let spec = Session::at("forged").unwrap();
     let graph = explore(&spec, &[], Bounds::default()).unwrap();
     let mut calls = Vec::new();
-    for state in graph.states.iter().step_by(97) {
+    for state in graph.states().iter().step_by(97) {
         calls.clear();
         spec.calls(state, &mut calls);
         let unique: std::collections::HashSet<_> = calls.iter().collect();
