@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all, drift,
-    findings, markdown, revision, suites,
+    CheckRow, GuardRow, GuardVerdict, Instance, MutantRow, Published, Suite, SuiteError,
+    TraceError, check_all, drift, findings, markdown, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -77,8 +77,14 @@ struct MutantArgs {
     #[arg(long)]
     json: bool,
     /// Only mutants whose id begins like this.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "guards")]
     only: Option<String>,
+    /// Deletes every condition of every guard in turn, instead of breaking the named rules.
+    #[arg(long)]
+    guards: bool,
+    /// With `--guards`: over all instances, not only those of every build.
+    #[arg(long, requires = "guards")]
+    full: bool,
 }
 
 /// How a command ends other than well.
@@ -309,7 +315,64 @@ fn kill_all(
     Ok(rows)
 }
 
+/// Deletes every condition of every guard, and tells what falls.
+fn guards(arguments: &MutantArgs) -> Result<(), Failure> {
+    let mut wrong = Vec::new();
+    for suite in suites() {
+        let rows = suite.guards(arguments.full)?;
+        if !arguments.json {
+            tell_guards(suite.name(), &rows)?;
+        }
+        for row in rows {
+            if arguments.json {
+                line(&as_json(&row)?)?;
+            }
+            wrong.extend(row.finding());
+        }
+    }
+    if wrong.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::Findings(wrong))
+    }
+}
+
+fn tell_guards(spec: &str, rows: &[GuardRow]) -> io::Result<()> {
+    let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
+    for row in rows {
+        let verdict = match row.verdict {
+            GuardVerdict::Killed => format!(
+                "killed: {} in {}, depth {}",
+                row.property, row.instance, row.depth
+            ),
+            GuardVerdict::Redundant => "redundant: nowhere the only one that fails".to_owned(),
+            GuardVerdict::AnswerOnly => {
+                "answer only: what it alone refuses changes nothing".to_owned()
+            }
+            GuardVerdict::Explained => format!("explained: {}", row.property),
+            GuardVerdict::Survives => "SURVIVES".to_owned(),
+        };
+        line(&format!(
+            "{spec}/{}: {}: {verdict} ({} states, {:.2} s)",
+            row.guard, row.says, row.states, row.seconds
+        ))?;
+    }
+    line(&format!(
+        "{spec}: {} conditions: {} killed, {} redundant, {} seen in the answer only, {} explained, {} \
+         survive",
+        rows.len(),
+        count(GuardVerdict::Killed),
+        count(GuardVerdict::Redundant),
+        count(GuardVerdict::AnswerOnly),
+        count(GuardVerdict::Explained),
+        count(GuardVerdict::Survives),
+    ))
+}
+
 fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
+    if arguments.guards {
+        return guards(arguments);
+    }
     let mut wrong = Vec::new();
     let mut count = 0;
     for suite in suites() {

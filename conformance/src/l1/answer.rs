@@ -5,7 +5,7 @@ use holdfast_engine::{
     Classification, Effect, Effects, EndCause, Event, Happening, PinSlot, PinSubject, Refusal,
 };
 use holdfast_model::session::vocabulary::{Slot, Source, Token};
-use holdfast_model::session::{Action, Outputs, Session as Spec, State, state};
+use holdfast_model::session::{Action, Call, Outputs, Session as Spec, State, state};
 use holdfast_types::{Epoch, FencingToken, Lsn, ReplicaId, SessionId, VolumeId};
 
 use super::translate::{self, Names, lsn};
@@ -242,12 +242,13 @@ fn plan(
     session: Option<state::Session>,
 ) -> Option<(FencingToken, Lsn, Lsn)> {
     let (token, from, target) = match (action, session?.phase) {
-        (Action::Handshake { token, .. }, state::Phase::CatchUp(catch_up)) => {
+        (Action::OnSession(token, Call::Handshake { .. }), state::Phase::CatchUp(catch_up)) => {
             (token, catch_up.from, catch_up.target)
         }
-        (Action::SelectSource { token, .. }, state::Phase::SourceSelect(Some(plan))) => {
-            (token, plan.base_lsn, plan.target)
-        }
+        (
+            Action::OnSession(token, Call::SelectSource { .. }),
+            state::Phase::SourceSelect(Some(plan)),
+        ) => (token, plan.base_lsn, plan.target),
         (_, _) => return None,
     };
     Some((names.token(token), lsn(from), lsn(target)))
@@ -256,10 +257,12 @@ fn plan(
 /// The position that a completion or an installed base returns.
 fn position(action: Action, session: Option<state::Session>) -> Option<Lsn> {
     match (action, session?.phase) {
-        (Action::Complete { .. }, state::Phase::Completed(completed)) => {
+        (Action::OnSession(_, Call::Complete), state::Phase::Completed(completed)) => {
             Some(lsn(completed.achieved))
         }
-        (Action::BaseInstalled { .. }, state::Phase::TailReplay(tail)) => Some(lsn(tail.goal)),
+        (Action::OnSession(_, Call::BaseInstalled { .. }), state::Phase::TailReplay(tail)) => {
+            Some(lsn(tail.goal))
+        }
         (_, _) => None,
     }
 }

@@ -2,10 +2,11 @@
 
 use holdfast_engine::{
     AssignOutcome, Assignment, BudgetCheck, Effects, HandshakeOutcome, IntentOutcome, PinOutcome,
-    Refusal, Registry, SenderAuthority,
+    Refusal, Registry, SenderAuthority, Tick,
 };
-use holdfast_model::session::{Action, Inputs, Session as Spec, State};
-use holdfast_types::{EndpointVersion, RetainedHistory};
+use holdfast_model::session::state::Assignment as Said;
+use holdfast_model::session::{Action, Authority, Begin, Call, Inputs, Session as Spec, State};
+use holdfast_types::{EndpointVersion, FencingToken, RetainedHistory};
 
 use super::answer::Told;
 use super::translate::{self, Names, lsn, tick};
@@ -41,12 +42,44 @@ pub(super) fn make(
     let now = tick(before.now);
     let mut answer = Told::default();
     match action {
-        Action::Assign {
-            volume,
-            epoch,
-            revision,
-            replicas,
-        } => {
+        Action::Authority(call) => {
+            on_volume(spec, names, now, call, registry, out, &mut answer)?;
+        }
+        Action::Begin(begin) => {
+            let (authority, kind) = (authority(names, begin), translate::kind(begin.kind));
+            answer.tokens.push(if begin.supersedes {
+                registry.supersede(now, &authority, kind, out)?
+            } else {
+                registry.attach(now, &authority, kind, out)?
+            });
+        }
+        Action::OnSession(token, call) => {
+            let token = &names.token(token);
+            // What a caller reads for its call, beside what it chooses.
+            let inputs = || spec.inputs(before, action);
+            on_session(token, now, call, inputs, registry, out, &mut answer)?;
+        }
+        Action::World(_) => {}
+    }
+    Ok(answer)
+}
+
+fn on_volume(
+    spec: &Spec,
+    names: &Names,
+    now: Tick,
+    call: Authority,
+    registry: &mut Registry,
+    out: &mut Effects,
+    answer: &mut Told,
+) -> Result<(), Unmade> {
+    match call {
+        Authority::Assign { volume, assignment } => {
+            let Said {
+                epoch,
+                revision,
+                replicas,
+            } = assignment;
             let mut named = Vec::new();
             for slot in spec.slots_of(volume) {
                 if let Some(said) = replicas[slot] {
@@ -57,78 +90,24 @@ pub(super) fn make(
             let (epoch, revision) = (translate::epoch(epoch), translate::revision(revision));
             let assignment = Assignment::new(translate::volume(volume), epoch, revision, named)
                 .map_err(|invalid| unsayable(&invalid))?;
-            keep_outcomes(registry.assign(now, assignment, out)?, &mut answer);
+            keep_outcomes(registry.assign(now, assignment, out)?, answer);
         }
-        Action::Fence { volume, epoch } => {
+        Authority::Fence { volume, epoch } => {
             registry.fence(translate::volume(volume), translate::epoch(epoch), out)?;
         }
-        Action::Stop { volume, epoch } => {
+        Authority::Stop { volume, epoch } => {
             registry.stop(translate::volume(volume), translate::epoch(epoch), out)?;
         }
-        Action::Attach {
-            volume,
-            replica,
-            epoch,
-            endpoint_version,
-            kind,
-        } => {
-            let authority = authority(names, volume, replica, epoch, endpoint_version);
-            answer
-                .tokens
-                .push(registry.attach(now, &authority, translate::kind(kind), out)?);
-        }
-        Action::Supersede {
-            volume,
-            replica,
-            epoch,
-            endpoint_version,
-            kind,
-        } => {
-            let authority = authority(names, volume, replica, epoch, endpoint_version);
-            answer
-                .tokens
-                .push(registry.supersede(now, &authority, translate::kind(kind), out)?);
-        }
-        Action::Tick
-        | Action::Append { .. }
-        | Action::Commit { .. }
-        | Action::WriteBack { .. }
-        | Action::Reclaim { .. } => {}
-        Action::Connect { .. }
-        | Action::Hello { .. }
-        | Action::Handshake { .. }
-        | Action::Pinned { .. }
-        | Action::PinFailed { .. }
-        | Action::PinLost { .. }
-        | Action::Truncated { .. }
-        | Action::TruncationRefused { .. }
-        | Action::Progress { .. }
-        | Action::Complete { .. }
-        | Action::Acknowledged { .. }
-        | Action::SelectSource { .. }
-        | Action::BeginTransfer { .. }
-        | Action::TransferProgress { .. }
-        | Action::BaseInstalled { .. }
-        | Action::CheckBudget { .. }
-        | Action::Fail { .. } => {
-            on_session(spec, names, before, action, registry, out, &mut answer)?
-        }
     }
-    Ok(answer)
+    Ok(())
 }
 
-fn authority(
-    names: &Names,
-    volume: u8,
-    replica: u8,
-    epoch: u8,
-    endpoint_version: u8,
-) -> SenderAuthority {
+fn authority(names: &Names, begin: Begin) -> SenderAuthority {
     SenderAuthority {
-        volume: translate::volume(volume),
-        replica: names.replica(replica),
-        epoch: translate::epoch(epoch),
-        endpoint_version: EndpointVersion(endpoint_version.into()),
+        volume: translate::volume(begin.volume),
+        replica: names.replica(begin.replica),
+        epoch: translate::epoch(begin.epoch),
+        endpoint_version: EndpointVersion(begin.endpoint_version.into()),
     }
 }
 
@@ -150,25 +129,18 @@ fn keep_outcomes(outcome: AssignOutcome, answer: &mut Told) {
 }
 
 fn on_session(
-    spec: &Spec,
-    names: &Names,
-    before: &State,
-    action: Action,
+    token: &FencingToken,
+    now: Tick,
+    call: Call,
+    inputs: impl Fn() -> Inputs,
     registry: &mut Registry,
     out: &mut Effects,
     answer: &mut Told,
 ) -> Result<(), Unmade> {
-    let Some(token) = action.token() else {
-        return Ok(());
-    };
-    let token = &names.token(token);
-    let now = tick(before.now);
-    // What a caller reads for its call, beside what it chooses.
-    let inputs = || spec.inputs(before, action);
-    match action {
-        Action::Connect { .. } => registry.connect(token, now, out)?,
-        Action::Hello { .. } => registry.hello(token, now, out)?,
-        Action::Handshake { .. } => {
+    match call {
+        Call::Connect => registry.connect(token, now, out)?,
+        Call::Hello => registry.hello(token, now, out)?,
+        Call::Handshake { .. } => {
             let inputs = inputs();
             let facts = inputs.facts.as_ref().map(translate::facts).transpose();
             let facts = facts.map_err(|error| unsayable(&error))?;
@@ -185,24 +157,24 @@ fn on_session(
                 }
             }
         }
-        Action::Pinned { slot, .. } => {
+        Call::Pinned { slot } => {
             let retained_from = inputs().retained_from.map(lsn);
             match registry.pinned(token, now, translate::slot(slot), retained_from, out)? {
                 PinOutcome::Held | PinOutcome::Escalated => {}
             }
         }
-        Action::PinFailed { slot, .. } => {
+        Call::PinFailed { slot } => {
             registry.pin_failed(token, translate::slot(slot), out)?;
         }
-        Action::PinLost { slot, .. } => registry.pin_lost(token, translate::slot(slot), out)?,
-        Action::Truncated { to, .. } => registry.truncated(token, now, lsn(to), out)?,
-        Action::TruncationRefused { .. } => registry.truncation_refused(token, out)?,
-        Action::Progress { durable, .. } => registry.progress(token, now, lsn(durable), out)?,
-        Action::Complete { .. } => answer.position = Some(registry.complete(token, out)?),
-        Action::Acknowledged { durable, .. } => {
+        Call::PinLost { slot } => registry.pin_lost(token, translate::slot(slot), out)?,
+        Call::Truncated { to } => registry.truncated(token, now, lsn(to), out)?,
+        Call::TruncationRefused => registry.truncation_refused(token, out)?,
+        Call::Progress { durable } => registry.progress(token, now, lsn(durable), out)?,
+        Call::Complete => answer.position = Some(registry.complete(token, out)?),
+        Call::Acknowledged { durable } => {
             registry.acknowledged(token, lsn(durable), lsn(inputs().head), out)?;
         }
-        Action::SelectSource { .. } => {
+        Call::SelectSource { .. } => {
             let history = history(&inputs())?;
             let plan = registry.select_source(token, now, &history, out)?;
             let decision = plan.bound().decision;
@@ -212,41 +184,30 @@ fn on_session(
                 decision.target,
             ));
         }
-        Action::BeginTransfer { chunks_total, .. } => {
+        Call::BeginTransfer { chunks_total } => {
             registry.begin_transfer(token, now, chunks_total.into(), out)?;
         }
-        Action::TransferProgress { chunks_done, .. } => {
+        Call::TransferProgress { chunks_done } => {
             registry.transfer_progress(token, now, chunks_done.into(), out)?;
         }
-        Action::BaseInstalled {
+        Call::BaseInstalled {
             base_lsn,
             extent_bound,
-            ..
         } => {
             let goal =
                 registry.base_installed(token, now, lsn(base_lsn), lsn(extent_bound), out)?;
             answer.position = Some(goal);
         }
-        Action::CheckBudget { pinned_bytes, .. } => {
+        Call::CheckBudget { pinned_bytes } => {
             match registry.check_budget(token, now, pinned_bytes.into(), out)? {
                 BudgetCheck::WithinBudget => answer.within_budget = true,
                 BudgetCheck::Ended(_) => {}
             }
         }
-        Action::Fail { cause, .. } => {
+        Call::Fail { cause } => {
             let fault = translate::reported_fault(cause).map_err(|what| unsayable(&what))?;
             registry.fail(token, fault, out)?;
         }
-        Action::Assign { .. }
-        | Action::Fence { .. }
-        | Action::Stop { .. }
-        | Action::Attach { .. }
-        | Action::Supersede { .. }
-        | Action::Tick
-        | Action::Append { .. }
-        | Action::Commit { .. }
-        | Action::WriteBack { .. }
-        | Action::Reclaim { .. } => {}
     }
     Ok(())
 }

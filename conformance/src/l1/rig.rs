@@ -109,7 +109,7 @@ impl Rig for EngineRig {
     }
 
     fn is_call(&self, action: Action) -> bool {
-        !action.is_surroundings()
+        !matches!(action, Action::World(_))
     }
 
     fn start(&self, initial: &State) -> Result<Registry, Difference> {

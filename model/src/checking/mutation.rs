@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use super::report::MutantRow;
 use super::trace::{Header, Trace, TraceStep};
-use super::{Bounds, Check, Graph, OutOfBounds, Property, Spec, explore, find_fall};
+use super::{Bounds, Check, Graph, OutOfBounds, Property, Spec, find_fall};
 
 /// A specification with one rule broken, and what must see it.
 #[derive(Clone, Debug)]
@@ -37,12 +37,9 @@ impl<S: Spec> Mutant<S> {
                 Check::Sometimes(_) | Check::SometimesStep(_) | Check::Refused(_)
             ),
         });
-        let lasting = watched
-            .iter()
-            .any(|property| matches!(property.check, Check::Leads { .. }));
         let mut graph = find_fall(&self.spec, &watched, Bounds::default())?;
-        if lasting && graph.tallies.iter().all(|tally| tally.fall.is_none()) {
-            graph = explore(&self.spec, &watched, Bounds::default())?;
+        if graph.tallies.iter().all(|tally| tally.fall.is_none()) {
+            // Nothing fell on the way, so that the graph is whole.
             graph.judge_liveness();
         }
         let fallen = watched

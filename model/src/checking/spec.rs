@@ -56,12 +56,39 @@ pub trait Spec: Clone + Send + Sync + 'static {
     fn refusal_index(refusal: &Self::Refusal) -> usize;
     /// What must hold, and what must be possible.
     fn properties() -> Vec<Property<Self>>;
+    /// The conditions of the guards, each by name. None: the guards are not told apart yet, and no
+    /// deletion of theirs is generated.
+    #[must_use]
+    fn conjuncts() -> &'static [Conjunct] {
+        &[]
+    }
+    /// The place in [`Spec::conjuncts`] of the first condition that the action does not meet; `None`
+    /// exactly when [`Spec::guard`] grants it.
+    fn objection(&self, _state: &Self::State, _action: Self::Action) -> Option<usize> {
+        None
+    }
+    /// The same specification without one condition: whatever it alone refuses is granted.
+    #[must_use]
+    fn without(&self, _conjunct: usize) -> Self {
+        self.clone()
+    }
     /// The lattice of instances.
     fn instances() -> &'static [Instance];
     /// The specification at the bounds of an instance; `None` if there is none of that name.
     fn at(instance: &str) -> Option<Self>;
     /// Every rule that can be switched off, with the property that must then fall.
     fn mutants() -> Vec<Mutant<Self>>;
+}
+
+/// One condition of one guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conjunct {
+    /// The call, or the group of calls, whose guard it is.
+    pub guard: &'static str,
+    /// What must be so.
+    pub says: &'static str,
+    /// Why no property falls without it, where that is known and meant.
+    pub unseen: Option<&'static str>,
 }
 
 /// One choice of bounds.

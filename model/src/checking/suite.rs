@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::trace::{Header, Trace, TraceError};
 use super::{
-    Bounds, Check, CheckRow, Checked, Counts, Exact, Graph, Instance, Kind, MutantRow, OutOfBounds,
-    PropertyRow, Spec, StaterightRow, action_name, explore,
+    Bounds, Check, CheckRow, Checked, Counts, Exact, Graph, GuardRow, Instance, Kind, MutantRow,
+    OutOfBounds, PropertyRow, Spec, StaterightRow, action_name, explore, judge_guards,
 };
 use crate::explore::{Diagram, Served, Walk, picture_of_trace, svg};
 
@@ -31,11 +31,26 @@ pub trait Suite: Send + Sync {
     /// # Errors
     /// When there is no such instance.
     fn second_opinion(&self, instance: &str) -> Result<Counts, SuiteError>;
+    /// Exhausts an instance with both checkers, one after the other.
+    ///
+    /// # Errors
+    /// When there is no such instance, or it does not fit.
+    fn check(&self, instance: &str) -> Result<CheckRow, SuiteError> {
+        Ok(self
+            .exhaust(instance)?
+            .with(&self.second_opinion(instance)?))
+    }
     /// Searches for the fall that a mutant must have; the trace is JSON lines.
     ///
     /// # Errors
     /// When there is no such mutant, or it does not fit.
     fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError>;
+    /// Deletes every condition of the guards in turn, over the instances of every build or over all;
+    /// nothing where the specification does not tell its conditions apart.
+    ///
+    /// # Errors
+    /// When an instance does not fit.
+    fn guards(&self, full: bool) -> Result<Vec<GuardRow>, SuiteError>;
     /// Replays the lines that follow `header` and tells the run as text.
     ///
     /// # Errors
@@ -172,6 +187,12 @@ impl<S: Diagram> Suite for Of<S> {
             .ok_or_else(|| SuiteError::UnknownMutant(mutant.to_owned()))?;
         let (row, trace) = mutant.kill()?;
         Ok((row, trace.map(|trace| trace.to_lines())))
+    }
+
+    fn guards(&self, full: bool) -> Result<Vec<GuardRow>, SuiteError> {
+        let instances = S::instances().iter().filter(|i| i.quick || full);
+        let instances: Result<Vec<S>, _> = instances.map(|i| Self::at(i.name)).collect();
+        Ok(judge_guards(&instances?)?)
     }
 
     fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {

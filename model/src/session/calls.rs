@@ -5,11 +5,11 @@
 use std::mem::discriminant;
 
 use super::Session as Spec;
-use super::action::{Action, Defect, Disk, HistoryReport};
+use super::action::{Action, Authority, Begin, Call, Defect, Disk, HistoryReport, Move};
 use super::instances::FactsDomain;
 use super::log::Log;
 use super::state::{Assignment, Named, Phase, SENDERS, Session, State};
-use super::vocabulary::{Endpoint, Intent, SessionKind, Slot, Token, Truncate, UNBOUNDED};
+use super::vocabulary::{Endpoint, Fault, Intent, SessionKind, Slot, Token, Truncate, UNBOUNDED};
 
 /// A volume and a replica that no instance has.
 const STRANGER: u8 = 9;
@@ -18,7 +18,7 @@ impl Spec {
     /// All calls and moves that can be asked for.
     pub(super) fn every_call(&self, state: &State, calls: &mut Vec<Action>) {
         if state.now < self.bounds.ticks {
-            calls.push(Action::Tick);
+            calls.push(Action::World(Move::Tick));
         }
         for (at, &volume) in self.volumes().iter().enumerate() {
             self.moves(state, volume, at, calls);
@@ -37,7 +37,7 @@ impl Spec {
             }
         }
         for token in tokens {
-            calls.extend(plain_calls(token));
+            calls.extend(PLAIN_CALLS.map(|call| Action::OnSession(token, call)));
         }
     }
 
@@ -50,31 +50,16 @@ impl Spec {
     fn authority_calls(&self, state: &State, volume: u8, at: usize, calls: &mut Vec<Action>) {
         let Some(known) = state.volumes[at] else {
             for replicas in self.assignments(state, volume) {
-                calls.push(Action::Assign {
-                    volume,
-                    epoch: self.bounds.first_epoch,
-                    revision: 1,
-                    replicas,
-                });
+                calls.push(assign(volume, self.bounds.first_epoch, 1, replicas));
             }
-            calls.push(Action::Fence {
-                volume,
-                epoch: self.bounds.first_epoch,
-            });
-            calls.push(Action::Stop {
-                volume,
-                epoch: self.bounds.first_epoch,
-            });
+            let epoch = self.bounds.first_epoch;
+            calls.push(Action::Authority(Authority::Fence { volume, epoch }));
+            calls.push(Action::Authority(Authority::Stop { volume, epoch }));
             return;
         };
         let (epoch, revision) = (known.epoch, known.revision);
         let mut offer = |epoch, revision, replicas| {
-            calls.push(Action::Assign {
-                volume,
-                epoch,
-                revision,
-                replicas,
-            });
+            calls.push(assign(volume, epoch, revision, replicas));
         };
         for replicas in self.assignments(state, volume) {
             if revision < self.bounds.revisions {
@@ -95,20 +80,16 @@ impl Spec {
             offer(epoch, revision - 1, other);
         }
         offer(epoch - 1, revision + 5, [None; SENDERS]);
+        let fence = |epoch| Action::Authority(Authority::Fence { volume, epoch });
+        let stop = |epoch| Action::Authority(Authority::Stop { volume, epoch });
         if self.bounds.moves.fence && epoch < self.bounds.epochs {
-            calls.push(Action::Fence {
-                volume,
-                epoch: epoch + 1,
-            });
+            calls.push(fence(epoch + 1));
         }
-        calls.push(Action::Fence { volume, epoch });
+        calls.push(fence(epoch));
         if self.bounds.moves.fence {
-            calls.push(Action::Stop { volume, epoch });
+            calls.push(stop(epoch));
         }
-        calls.push(Action::Stop {
-            volume,
-            epoch: epoch - 1,
-        });
+        calls.push(stop(epoch - 1));
     }
 
     fn place_of(&self, volume: u8) -> usize {
@@ -195,49 +176,31 @@ impl Spec {
         let (volume, replica) = self.place(slot);
         let epoch = state.volumes[self.volume_index(slot)].map_or(1, |known| known.epoch);
         let endpoint_version = state.senders[slot].map_or(1, |sender| sender.endpoint.version);
+        let begin = |replica, epoch, endpoint_version, kind, supersedes| {
+            Action::Begin(Begin {
+                volume,
+                replica,
+                epoch,
+                endpoint_version,
+                kind,
+                supersedes,
+            })
+        };
         for &kind in self.bounds.kinds {
-            calls.push(Action::Attach {
-                volume,
-                replica,
-                epoch,
-                endpoint_version,
-                kind,
-            });
-            calls.push(Action::Supersede {
-                volume,
-                replica,
-                epoch,
-                endpoint_version,
-                kind,
-            });
+            for supersedes in [false, true] {
+                calls.push(begin(replica, epoch, endpoint_version, kind, supersedes));
+            }
         }
         if self.bounds.forged {
             let kind = self.bounds.kinds[0];
             for (epoch, endpoint_version) in
                 [(epoch - 1, endpoint_version), (epoch, endpoint_version + 1)]
             {
-                calls.push(Action::Attach {
-                    volume,
-                    replica,
-                    epoch,
-                    endpoint_version,
-                    kind,
-                });
-                calls.push(Action::Supersede {
-                    volume,
-                    replica,
-                    epoch,
-                    endpoint_version,
-                    kind,
-                });
+                for supersedes in [false, true] {
+                    calls.push(begin(replica, epoch, endpoint_version, kind, supersedes));
+                }
             }
-            calls.push(Action::Attach {
-                volume,
-                replica: STRANGER,
-                epoch,
-                endpoint_version,
-                kind,
-            });
+            calls.push(begin(STRANGER, epoch, endpoint_version, kind, false));
         }
     }
 
@@ -316,41 +279,50 @@ impl Spec {
             Phase::CatchUp(catch_up) => {
                 both_slots(token, calls);
                 if let Truncate::Required(to) = catch_up.truncate {
-                    calls.push(Action::Truncated { token, to });
-                    calls.push(Action::Truncated { token, to: to + 1 });
+                    calls.push(Action::OnSession(token, Call::Truncated { to }));
+                    calls.push(Action::OnSession(token, Call::Truncated { to: to + 1 }));
                 }
                 let durables = 0..=catch_up.target + 1;
-                calls.extend(durables.map(|durable| Action::Progress { token, durable }));
+                calls.extend(
+                    durables.map(|durable| Action::OnSession(token, Call::Progress { durable })),
+                );
             }
             Phase::SourceSelect(_) => {
                 both_slots(token, calls);
-                calls.push(Action::SelectSource {
+                calls.push(Action::OnSession(
                     token,
-                    history: HistoryReport::True,
-                });
+                    Call::SelectSource {
+                        history: HistoryReport::True,
+                    },
+                ));
                 let forged = self.bounds.history_reports.iter().copied();
-                calls.extend(forged.map(|history| Action::SelectSource { token, history }));
+                calls.extend(
+                    forged.map(|history| Action::OnSession(token, Call::SelectSource { history })),
+                );
                 let totals = self.bounds.chunks.iter();
-                calls.extend(totals.map(|&chunks_total| Action::BeginTransfer {
-                    token,
-                    chunks_total,
+                calls.extend(totals.map(|&chunks_total| {
+                    Action::OnSession(token, Call::BeginTransfer { chunks_total })
                 }));
             }
             Phase::Transfer(transfer) => {
                 both_slots(token, calls);
                 let done = transfer.chunks_done.saturating_sub(1)..=transfer.chunks_total + 1;
-                calls.extend(
-                    done.map(|chunks_done| Action::TransferProgress { token, chunks_done }),
-                );
+                calls.extend(done.map(|chunks_done| {
+                    Action::OnSession(token, Call::TransferProgress { chunks_done })
+                }));
                 let base_lsn = transfer.plan.base_lsn;
                 let bound = match transfer.plan.source {
                     super::vocabulary::Source::SnapshotTail => base_lsn,
                     super::vocabulary::Source::FullBase => history.extent_bound.max(base_lsn),
                 };
-                let installed = |base_lsn, extent_bound| Action::BaseInstalled {
-                    token,
-                    base_lsn,
-                    extent_bound,
+                let installed = |base_lsn, extent_bound| {
+                    Action::OnSession(
+                        token,
+                        Call::BaseInstalled {
+                            base_lsn,
+                            extent_bound,
+                        },
+                    )
                 };
                 calls.push(installed(base_lsn, bound));
                 calls.push(installed(base_lsn + 1, bound.max(base_lsn + 1)));
@@ -368,36 +340,41 @@ impl Spec {
                 both_slots(token, calls);
                 let least = tail.plan.base_lsn.saturating_sub(1);
                 let durables = least..=tail.goal + 1;
-                calls.extend(durables.map(|durable| Action::Progress { token, durable }));
+                calls.extend(
+                    durables.map(|durable| Action::OnSession(token, Call::Progress { durable })),
+                );
             }
             Phase::Completed(completed) => {
                 let durables = completed.acked.saturating_sub(1)..=head + 1;
-                calls.extend(durables.map(|durable| Action::Acknowledged { token, durable }));
+                calls.extend(
+                    durables
+                        .map(|durable| Action::OnSession(token, Call::Acknowledged { durable })),
+                );
             }
         }
         if self.bounds.ticks > 0 {
             let pinned_bytes = self.budget().bytes + 1;
-            calls.push(Action::CheckBudget {
-                token,
-                pinned_bytes,
-            });
+            calls.push(Action::OnSession(token, Call::CheckBudget { pinned_bytes }));
         }
         for &cause in self.bounds.faults {
-            calls.push(Action::Fail { token, cause });
+            calls.push(Action::OnSession(token, Call::Fail { cause }));
         }
         // What the phase gives no meaning to is asked for once.
         let said = begun..calls.len();
-        for plain in plain_calls(token) {
-            let alike = |call: &Action| discriminant(call) == discriminant(&plain);
-            if !calls[said.clone()].iter().any(alike) {
-                calls.push(plain);
+        for plain in PLAIN_CALLS {
+            let asked = |action: &Action| match action {
+                Action::OnSession(_, call) => discriminant(call) == discriminant(&plain),
+                Action::Authority(_) | Action::Begin(_) | Action::World(_) => false,
+            };
+            if !calls[said.clone()].iter().any(asked) {
+                calls.push(Action::OnSession(token, plain));
             }
         }
         if self.bounds.ticks > 0 {
-            calls.push(Action::CheckBudget {
+            calls.push(Action::OnSession(
                 token,
-                pinned_bytes: 0,
-            });
+                Call::CheckBudget { pinned_bytes: 0 },
+            ));
         }
     }
 
@@ -411,11 +388,13 @@ impl Spec {
     ) {
         let truly = HistoryReport::True;
         let mut offer = |facts| {
-            calls.push(Action::Handshake {
+            calls.push(Action::OnSession(
                 token,
-                facts,
-                history: truly,
-            })
+                Call::Handshake {
+                    facts,
+                    history: truly,
+                },
+            ))
         };
         offer(None);
         let history = &state.histories[self.volume_index(slot)];
@@ -445,11 +424,13 @@ impl Spec {
             }
         }
         for &history in self.bounds.history_reports {
-            calls.push(Action::Handshake {
+            calls.push(Action::OnSession(
                 token,
-                facts: None,
-                history,
-            });
+                Call::Handshake {
+                    facts: None,
+                    history,
+                },
+            ));
         }
     }
 
@@ -545,49 +526,53 @@ fn contradicted(mut replicas: [Option<Named>; SENDERS], slot: usize) -> [Option<
 
 fn both_slots(token: Token, calls: &mut Vec<Action>) {
     for slot in Slot::BOTH {
-        calls.push(Action::Pinned { token, slot });
-        calls.push(Action::PinFailed { token, slot });
-        calls.push(Action::PinLost { token, slot });
+        calls.push(Action::OnSession(token, Call::Pinned { slot }));
+        calls.push(Action::OnSession(token, Call::PinFailed { slot }));
+        calls.push(Action::OnSession(token, Call::PinLost { slot }));
     }
 }
 
-/// Every call once.
-const fn plain_calls(token: Token) -> [Action; 16] {
-    let slot = Slot::Retention;
-    let history = HistoryReport::True;
-    [
-        Action::Connect { token },
-        Action::Hello { token },
-        Action::Handshake {
-            token,
-            facts: None,
-            history,
-        },
-        Action::Pinned { token, slot },
-        Action::PinFailed { token, slot },
-        Action::PinLost { token, slot },
-        Action::Truncated { token, to: 0 },
-        Action::TruncationRefused { token },
-        Action::Progress { token, durable: 2 },
-        Action::Complete { token },
-        Action::Acknowledged { token, durable: 2 },
-        Action::SelectSource { token, history },
-        Action::BeginTransfer {
-            token,
-            chunks_total: 0,
-        },
-        Action::TransferProgress {
-            token,
-            chunks_done: 0,
-        },
-        Action::BaseInstalled {
-            token,
-            base_lsn: 0,
-            extent_bound: 0,
-        },
-        Action::Fail {
-            token,
-            cause: super::vocabulary::Fault::StreamLost,
-        },
-    ]
+/// Every call on a session once.
+const PLAIN_CALLS: [Call; 16] = [
+    Call::Connect,
+    Call::Hello,
+    Call::Handshake {
+        facts: None,
+        history: HistoryReport::True,
+    },
+    Call::Pinned {
+        slot: Slot::Retention,
+    },
+    Call::PinFailed {
+        slot: Slot::Retention,
+    },
+    Call::PinLost {
+        slot: Slot::Retention,
+    },
+    Call::Truncated { to: 0 },
+    Call::TruncationRefused,
+    Call::Progress { durable: 2 },
+    Call::Complete,
+    Call::Acknowledged { durable: 2 },
+    Call::SelectSource {
+        history: HistoryReport::True,
+    },
+    Call::BeginTransfer { chunks_total: 0 },
+    Call::TransferProgress { chunks_done: 0 },
+    Call::BaseInstalled {
+        base_lsn: 0,
+        extent_bound: 0,
+    },
+    Call::Fail {
+        cause: Fault::StreamLost,
+    },
+];
+
+const fn assign(volume: u8, epoch: u8, revision: u8, replicas: [Option<Named>; SENDERS]) -> Action {
+    let assignment = Assignment {
+        epoch,
+        revision,
+        replicas,
+    };
+    Action::Authority(Authority::Assign { volume, assignment })
 }

@@ -2,7 +2,7 @@
 //! lanes; calls as what they stand for, so that a report of the replica is an arrow from it.
 
 use super::Session;
-use super::action::{Action, Disk};
+use super::action::{Action, Authority, Begin, Call, Disk, Move};
 use super::cards::{assigned, log_text};
 use super::show::word;
 use super::state::State;
@@ -46,95 +46,20 @@ impl Diagram for Session {
     }
 
     fn event(&self, action: Action) -> Event {
-        let engine = self.engine_lane();
-        let from_authority = |text: String| Event::message(AUTHORITY, engine, text);
-        let disk = |volume: u8, text: &str| Event::local(self.disk_lane(volume), text);
-        let decides = |text: String| Event::local(engine, text);
-        let fault = |event: Event| event.toned(Tone::Fault);
-        let to_replica = |token: Token, text: String| {
-            Event::message(engine, self.replica_lane(token), of(token, &text))
-        };
-        let by_replica = |token: Token, text: String| {
-            Event::message(self.replica_lane(token), engine, of(token, &text))
-        };
-        let by_disk = |token: Token, text: String| {
-            Event::message(self.disk_lane(token.volume), engine, of(token, &text))
-        };
         match action {
-            Action::Assign {
-                volume,
-                epoch,
-                revision,
-                replicas,
-            } => from_authority(format!(
-                "assign v{volume} epoch {epoch}.{revision}: {}",
-                assigned(&replicas)
-            )),
-            Action::Fence { volume, epoch } => {
-                from_authority(format!("a higher epoch of v{volume} was seen: {epoch}"))
+            Action::Authority(call) => self.event_of_authority(call),
+            Action::Begin(begin) => {
+                let Begin {
+                    volume,
+                    replica,
+                    kind,
+                    ..
+                } = begin;
+                let (call, kind) = (action.name(), word(&kind));
+                self.decides(format!("{call} v{volume}/r{replica}: {kind}"))
             }
-            Action::Stop { volume, epoch } => {
-                decides(format!("gives up its role: v{volume} epoch {epoch}"))
-            }
-            Action::Attach {
-                volume,
-                replica,
-                kind,
-                ..
-            } => decides(format!("attach v{volume}/r{replica}: {}", word(&kind))),
-            Action::Supersede {
-                volume,
-                replica,
-                kind,
-                ..
-            } => decides(format!("supersede v{volume}/r{replica}: {}", word(&kind))),
-            Action::Connect { token } => to_replica(token, "connects".to_owned()),
-            Action::Hello { token } => to_replica(token, "hello".to_owned()),
-            Action::Handshake { token, facts, .. } => by_replica(token, report(facts.as_ref())),
-            Action::Pinned { token, slot } => by_disk(token, format!("{} pinned", slot_name(slot))),
-            Action::PinFailed { token, slot } => {
-                fault(by_disk(token, format!("{} not pinned", slot_name(slot))))
-            }
-            Action::PinLost { token, slot } => {
-                fault(by_disk(token, format!("pin of {} lost", slot_name(slot))))
-            }
-            Action::Truncated { token, to } => by_replica(token, format!("log cut after {to}")),
-            Action::TruncationRefused { token } => {
-                fault(by_replica(token, "cannot cut its log".to_owned()))
-            }
-            Action::Progress { token, durable } => by_replica(token, format!("durable {durable}")),
-            Action::Complete { token } => decides(of(token, "complete")),
-            Action::Acknowledged { token, durable } => {
-                by_replica(token, format!("acknowledged {durable}"))
-            }
-            Action::SelectSource { token, .. } => decides(of(token, "select the source")),
-            Action::BeginTransfer {
-                token,
-                chunks_total,
-            } => to_replica(token, format!("transfer of {chunks_total} chunks begins")),
-            Action::TransferProgress { token, chunks_done } => {
-                by_replica(token, format!("{chunks_done} chunks installed"))
-            }
-            Action::BaseInstalled {
-                token,
-                base_lsn,
-                extent_bound,
-            } => by_replica(
-                token,
-                format!("base {base_lsn} switched in, extent up to {extent_bound}"),
-            ),
-            Action::CheckBudget {
-                token,
-                pinned_bytes,
-            } => decides(of(token, &format!("budget: {pinned_bytes} bytes pinned"))),
-            Action::Fail { token, cause } => {
-                fault(by_replica(token, format!("fails: {}", word(&cause))))
-            }
-            Action::Tick => decides("time passes".to_owned()),
-            Action::Append { volume } => disk(volume, "logs an entry"),
-            Action::Commit { volume } => disk(volume, "commits what is logged"),
-            Action::WriteBack { volume } => disk(volume, "write-back and checkpoint"),
-            Action::Reclaim { volume } => disk(volume, "reclaims log"),
+            Action::OnSession(token, call) => self.event_of_call(token, call),
+            Action::World(moves) => self.event_of_move(moves),
         }
     }
 
@@ -152,6 +77,80 @@ impl Diagram for Session {
 }
 
 impl Session {
+    fn decides(&self, text: String) -> Event {
+        Event::local(self.engine_lane(), text)
+    }
+
+    fn event_of_authority(&self, call: Authority) -> Event {
+        let said = |text: String| Event::message(AUTHORITY, self.engine_lane(), text);
+        match call {
+            Authority::Assign { volume, assignment } => {
+                let (epoch, revision) = (assignment.epoch, assignment.revision);
+                let replicas = assigned(&assignment.replicas);
+                said(format!(
+                    "assign v{volume} epoch {epoch}.{revision}: {replicas}"
+                ))
+            }
+            Authority::Fence { volume, epoch } => {
+                said(format!("a higher epoch of v{volume} was seen: {epoch}"))
+            }
+            Authority::Stop { volume, epoch } => {
+                self.decides(format!("gives up its role: v{volume} epoch {epoch}"))
+            }
+        }
+    }
+
+    fn event_of_call(&self, token: Token, call: Call) -> Event {
+        let (engine, replica) = (self.engine_lane(), self.replica_lane(token));
+        let decides = |text: &str| self.decides(of(token, text));
+        let fault = |event: Event| event.toned(Tone::Fault);
+        let to_replica = |text: &str| Event::message(engine, replica, of(token, text));
+        let by_replica = |text: String| Event::message(replica, engine, of(token, &text));
+        let by_disk =
+            |text: String| Event::message(self.disk_lane(token.volume), engine, of(token, &text));
+        match call {
+            Call::Connect => to_replica("connects"),
+            Call::Hello => to_replica("hello"),
+            Call::Handshake { facts, .. } => by_replica(report(facts.as_ref())),
+            Call::Pinned { slot } => by_disk(format!("{} pinned", slot_name(slot))),
+            Call::PinFailed { slot } => fault(by_disk(format!("{} not pinned", slot_name(slot)))),
+            Call::PinLost { slot } => fault(by_disk(format!("pin of {} lost", slot_name(slot)))),
+            Call::Truncated { to } => by_replica(format!("log cut after {to}")),
+            Call::TruncationRefused => fault(by_replica("cannot cut its log".to_owned())),
+            Call::Progress { durable } => by_replica(format!("durable {durable}")),
+            Call::Complete => decides("complete"),
+            Call::Acknowledged { durable } => by_replica(format!("acknowledged {durable}")),
+            Call::SelectSource { .. } => decides("select the source"),
+            Call::BeginTransfer { chunks_total } => {
+                to_replica(&format!("transfer of {chunks_total} chunks begins"))
+            }
+            Call::TransferProgress { chunks_done } => {
+                by_replica(format!("{chunks_done} chunks installed"))
+            }
+            Call::BaseInstalled {
+                base_lsn,
+                extent_bound,
+            } => by_replica(format!(
+                "base {base_lsn} switched in, extent up to {extent_bound}"
+            )),
+            Call::CheckBudget { pinned_bytes } => {
+                decides(&format!("budget: {pinned_bytes} bytes pinned"))
+            }
+            Call::Fail { cause } => fault(by_replica(format!("fails: {}", word(&cause)))),
+        }
+    }
+
+    fn event_of_move(&self, moves: Move) -> Event {
+        let disk = |volume: u8, text: &str| Event::local(self.disk_lane(volume), text);
+        match moves {
+            Move::Tick => self.decides("time passes".to_owned()),
+            Move::Append { volume } => disk(volume, "logs an entry"),
+            Move::Commit { volume } => disk(volume, "commits what is logged"),
+            Move::WriteBack { volume } => disk(volume, "write-back and checkpoint"),
+            Move::Reclaim { volume } => disk(volume, "reclaims log"),
+        }
+    }
+
     fn engine_lane(&self) -> LaneAt {
         FIRST_DISK + self.volumes().len()
     }

@@ -4,7 +4,7 @@
 //! machine asked for and gave back, never by what the machine made of it.
 
 use super::Session as Spec;
-use super::action::{Action, Disk};
+use super::action::{Action, Authority, Call, Disk};
 use super::effects::Outputs;
 use super::state::{Ghost, History, State};
 use super::surroundings::bit;
@@ -19,10 +19,10 @@ impl Spec {
         outputs: &Outputs,
         after: &mut State,
     ) {
-        if let Some(token) = action.token()
+        if let Action::OnSession(token, call) = action
             && let Some(slot) = self.slot(token.volume, token.replica)
         {
-            self.ghost_of_call(before, action, token, slot, &mut after.ghosts[slot]);
+            self.ghost_of_call(before, call, token, slot, &mut after.ghosts[slot]);
         }
         for &(token, slot) in &outputs.acquire {
             if let Some(at) = self.slot(token.volume, token.replica) {
@@ -55,32 +55,13 @@ impl Spec {
     /// Promises are made in an epoch and to a sender.
     fn promises_follow(&self, before: &State, action: Action, after: &mut State) {
         let number = match action {
-            Action::Assign { volume, .. } | Action::Fence { volume, .. } => volume,
-            Action::Stop { .. }
-            | Action::Attach { .. }
-            | Action::Supersede { .. }
-            | Action::Connect { .. }
-            | Action::Hello { .. }
-            | Action::Handshake { .. }
-            | Action::Pinned { .. }
-            | Action::PinFailed { .. }
-            | Action::PinLost { .. }
-            | Action::Truncated { .. }
-            | Action::TruncationRefused { .. }
-            | Action::Progress { .. }
-            | Action::Complete { .. }
-            | Action::Acknowledged { .. }
-            | Action::SelectSource { .. }
-            | Action::BeginTransfer { .. }
-            | Action::TransferProgress { .. }
-            | Action::BaseInstalled { .. }
-            | Action::CheckBudget { .. }
-            | Action::Fail { .. }
-            | Action::Tick
-            | Action::Append { .. }
-            | Action::Commit { .. }
-            | Action::WriteBack { .. }
-            | Action::Reclaim { .. } => return,
+            Action::Authority(
+                Authority::Assign { volume, .. } | Authority::Fence { volume, .. },
+            ) => volume,
+            Action::Authority(Authority::Stop { .. })
+            | Action::Begin(_)
+            | Action::OnSession(..)
+            | Action::World(_) => return,
         };
         for slot in self.slots_of(number) {
             let epoch_of =
@@ -98,7 +79,7 @@ impl Spec {
     fn ghost_of_call(
         &self,
         before: &State,
-        action: Action,
+        call: Call,
         token: Token,
         slot: usize,
         ghost: &mut Ghost,
@@ -112,35 +93,33 @@ impl Spec {
         let right_target = history
             .committed
             .max(history.epoch_start(epoch).unwrap_or(0));
-        match action {
-            Action::Handshake { facts, .. } => {
+        match call {
+            Call::Handshake { facts, .. } => {
                 if session.kind != SessionKind::Rebuild {
                     ghost.look_at(facts, history);
                     ghost.target = Some(right_target);
                 }
             }
-            Action::Pinned { slot: pin, .. } => ghost.acquired[pin as usize] |= bit(token.session),
+            Call::Pinned { slot: pin } => ghost.acquired[pin as usize] |= bit(token.session),
             // The owner took it: it is not at the source any more, whatever the machine does.
-            Action::PinLost { slot: pin, .. } => {
-                ghost.acquired[pin as usize] &= !bit(token.session)
-            }
-            Action::Truncated { to, .. } => ghost.cut(to),
-            Action::Progress { durable, .. } => {
+            Call::PinLost { slot: pin } => ghost.acquired[pin as usize] &= !bit(token.session),
+            Call::Truncated { to } => ghost.cut(to),
+            Call::Progress { durable } => {
                 ghost.log.extend_from(&history.log, durable);
                 ghost.promised = ghost.promised.max(durable);
             }
-            Action::Acknowledged { durable, .. } => {
+            Call::Acknowledged { durable } => {
                 ghost
                     .log
                     .extend_from(&history.log, durable.min(history.log.head()));
                 ghost.promised = ghost.promised.max(durable);
             }
-            Action::Complete { .. } => {
+            Call::Complete => {
                 if session.kind == SessionKind::Rebuild {
                     ghost.owes_rebuild = false;
                 }
             }
-            Action::SelectSource { .. } => {
+            Call::SelectSource { .. } => {
                 ghost.target = Some(right_target);
                 let snapshot = session_source_is_snapshot(history);
                 ghost.split = Some(match (snapshot, history.snapshot) {
@@ -148,16 +127,15 @@ impl Spec {
                     (true | false, _) => history.checkpoint,
                 });
             }
-            Action::BeginTransfer { .. } => {
+            Call::BeginTransfer { .. } => {
                 let pinned = |pin: Slot| ghost.acquired[pin as usize] & bit(session.id) != 0;
                 ghost.pinned_for_transfer = Slot::BOTH.iter().all(|&pin| pinned(pin));
                 ghost.extent_bound = UNBOUNDED;
                 ghost.promised = 0;
             }
-            Action::BaseInstalled {
+            Call::BaseInstalled {
                 base_lsn,
                 extent_bound,
-                ..
             } => {
                 let pinned = |pin: Slot| ghost.acquired[pin as usize] & bit(session.id) != 0;
                 ghost.base_whole = ghost.pinned_for_transfer
@@ -168,23 +146,13 @@ impl Spec {
                 ghost.log.cut(base_lsn);
                 ghost.extent_bound = extent_bound;
             }
-            Action::Connect { .. }
-            | Action::Hello { .. }
-            | Action::PinFailed { .. }
-            | Action::TruncationRefused { .. }
-            | Action::TransferProgress { .. }
-            | Action::CheckBudget { .. }
-            | Action::Fail { .. }
-            | Action::Assign { .. }
-            | Action::Fence { .. }
-            | Action::Stop { .. }
-            | Action::Attach { .. }
-            | Action::Supersede { .. }
-            | Action::Tick
-            | Action::Append { .. }
-            | Action::Commit { .. }
-            | Action::WriteBack { .. }
-            | Action::Reclaim { .. } => {}
+            Call::Connect
+            | Call::Hello
+            | Call::PinFailed { .. }
+            | Call::TruncationRefused
+            | Call::TransferProgress { .. }
+            | Call::CheckBudget { .. }
+            | Call::Fail { .. } => {}
         }
     }
 }

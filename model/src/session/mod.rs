@@ -18,13 +18,14 @@
 //! `holdfast-model mutants`, which does so for each of them, then `holdfast-model trace --mutant
 //! M18-below-tail-sent-to-catch-up` to read the shortest run on which a property falls.
 //!
-//! Read in this order: [`vocabulary`], [`state`], [`classify`], `guards.rs`, `effects.rs`,
-//! `properties.rs`; then `ghosts.rs` and `surroundings.rs` for what the properties rest on.
+//! Read in this order: [`vocabulary`], [`state`], [`classify`], `guards.rs`, `effects/`,
+//! `properties/`; then `ghosts.rs` and `surroundings.rs` for what the properties rest on.
 
 pub mod action;
 mod calls;
 mod cards;
 pub mod classify;
+mod conjuncts;
 mod diagram;
 mod effects;
 mod encode;
@@ -44,9 +45,9 @@ pub mod view;
 pub mod vocabulary;
 mod witnesses;
 
-use crate::checking::{Instance, Mutant, Property, Spec};
+use crate::checking::{Conjunct, Instance, Mutant, Property, Spec};
 
-pub use action::{Action, Facts, Inputs, Retained};
+pub use action::{Action, Authority, Begin, Call, Facts, Inputs, Move, Retained};
 pub use effects::Outputs;
 pub use instances::{Bounds, Layout};
 pub use refusal::Refusal;
@@ -88,7 +89,7 @@ impl Session {
     /// # Errors
     /// The refusal; then nothing has changed.
     pub fn step(&self, before: &State, action: Action) -> Result<(State, Outputs), Refusal> {
-        self.granted(before, action)?;
+        self.guard(before, action)?;
         Ok(self.apply(before, action))
     }
 
@@ -184,11 +185,30 @@ impl Spec for Session {
 
     fn guard(&self, state: &State, action: Action) -> Result<(), Refusal> {
         self.granted(state, action)
+            .map_err(|objection| objection.refusal)
+    }
+
+    fn conjuncts() -> &'static [Conjunct] {
+        conjuncts::NAMES
+    }
+
+    fn objection(&self, state: &State, action: Action) -> Option<usize> {
+        let objection = self.granted(state, action).err()?;
+        Some(objection.conjunct as usize)
+    }
+
+    fn without(&self, conjunct: usize) -> Self {
+        Self {
+            rules: self.rules.without(conjuncts::ALL[conjunct]),
+            ..*self
+        }
     }
 
     fn apply(&self, state: &State, action: Action) -> (State, Outputs) {
         let (mut after, outputs) = self.carried_out(state, action);
-        self.surroundings_follow(state, action, &mut after);
+        if let Action::World(moves) = action {
+            self.surroundings_follow(state, moves, &mut after);
+        }
         self.ghosts_follow(state, action, &outputs, &mut after);
         (after, outputs)
     }
@@ -199,33 +219,18 @@ impl Spec for Session {
 
     fn is_fault(&self, action: Action) -> bool {
         match action {
-            Action::Fail { .. }
-            | Action::PinFailed { .. }
-            | Action::PinLost { .. }
-            | Action::TruncationRefused { .. }
-            | Action::Fence { .. }
-            | Action::Stop { .. } => true,
-            Action::Assign { .. }
-            | Action::Attach { .. }
-            | Action::Supersede { .. }
-            | Action::Connect { .. }
-            | Action::Hello { .. }
-            | Action::Handshake { .. }
-            | Action::Pinned { .. }
-            | Action::Truncated { .. }
-            | Action::Progress { .. }
-            | Action::Complete { .. }
-            | Action::Acknowledged { .. }
-            | Action::SelectSource { .. }
-            | Action::BeginTransfer { .. }
-            | Action::TransferProgress { .. }
-            | Action::BaseInstalled { .. }
-            | Action::CheckBudget { .. }
-            | Action::Tick
-            | Action::Append { .. }
-            | Action::Commit { .. }
-            | Action::WriteBack { .. }
-            | Action::Reclaim { .. } => false,
+            Action::Authority(Authority::Fence { .. } | Authority::Stop { .. })
+            | Action::OnSession(
+                _,
+                Call::Fail { .. }
+                | Call::PinFailed { .. }
+                | Call::PinLost { .. }
+                | Call::TruncationRefused,
+            ) => true,
+            Action::Authority(Authority::Assign { .. })
+            | Action::Begin(_)
+            | Action::OnSession(..)
+            | Action::World(_) => false,
         }
     }
 

@@ -4,6 +4,8 @@
 //! mutation breaks exactly one rule at the place where it is stated. The product has no such
 //! switches; this is how the model shows that its properties can fall.
 
+use super::conjuncts::Conjunct;
+
 /// A rule of the protocol that a mutation replaces. Each variant says what is done instead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // each is told by its mutant (`mutants.rs`)
@@ -58,6 +60,7 @@ pub enum Broken {
 pub struct Rules {
     broken: u64,
     dropped: Option<(&'static str, &'static str)>,
+    given_up: Option<Conjunct>,
 }
 
 impl Rules {
@@ -67,6 +70,7 @@ impl Rules {
         Self {
             broken: 0,
             dropped: None,
+            given_up: None,
         }
     }
 
@@ -107,10 +111,29 @@ impl Rules {
         self
     }
 
+    /// These rules, with one condition of one guard given up.
+    #[must_use]
+    pub const fn without(mut self, conjunct: Conjunct) -> Self {
+        self.given_up = Some(conjunct);
+        self
+    }
+
     /// Whether a rule is in force.
     #[must_use]
     pub const fn keeps(&self, rule: Broken) -> bool {
         self.broken & (1 << rule as u64) == 0
+    }
+
+    /// Whether a condition was given up.
+    #[must_use]
+    pub fn gives_up(&self, conjunct: Conjunct) -> bool {
+        self.given_up == Some(conjunct)
+    }
+
+    /// Whether any guard was dropped.
+    #[must_use]
+    pub const fn drops_any(&self) -> bool {
+        self.dropped.is_some()
     }
 
     /// Whether a guard was dropped.

@@ -56,7 +56,7 @@ pub struct Issued {
 }
 
 /// An assignment, whole.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Assignment {
     /// Its epoch, at least 1.
     pub epoch: Epoch,

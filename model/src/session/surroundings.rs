@@ -2,7 +2,7 @@
 //! primary's disk, what a caller reads of them for a call, and how they move.
 
 use super::Session as Spec;
-use super::action::{Action, Defect, Disk, Facts, HistoryReport, Inputs, Retained};
+use super::action::{Action, Call, Defect, Disk, Facts, HistoryReport, Inputs, Move, Retained};
 use super::log::{LOG_MAX, Lineage};
 use super::state::{History, State};
 use super::vocabulary::{Lsn, Slot};
@@ -12,35 +12,13 @@ impl Spec {
     #[must_use]
     pub fn inputs(&self, state: &State, action: Action) -> Inputs {
         let (facts, report) = match action {
-            Action::Handshake { facts, history, .. } => {
+            Action::OnSession(_, Call::Handshake { facts, history }) => {
                 (facts.map(|disk| told(&disk)), Some(history))
             }
-            Action::SelectSource { history, .. } => (None, Some(history)),
-            Action::Assign { .. }
-            | Action::Fence { .. }
-            | Action::Stop { .. }
-            | Action::Attach { .. }
-            | Action::Supersede { .. }
-            | Action::Connect { .. }
-            | Action::Hello { .. }
-            | Action::Pinned { .. }
-            | Action::PinFailed { .. }
-            | Action::PinLost { .. }
-            | Action::Truncated { .. }
-            | Action::TruncationRefused { .. }
-            | Action::Progress { .. }
-            | Action::Complete { .. }
-            | Action::Acknowledged { .. }
-            | Action::BeginTransfer { .. }
-            | Action::TransferProgress { .. }
-            | Action::BaseInstalled { .. }
-            | Action::CheckBudget { .. }
-            | Action::Fail { .. }
-            | Action::Tick
-            | Action::Append { .. }
-            | Action::Commit { .. }
-            | Action::WriteBack { .. }
-            | Action::Reclaim { .. } => (None, None),
+            Action::OnSession(_, Call::SelectSource { history }) => (None, Some(history)),
+            Action::OnSession(..) | Action::Authority(_) | Action::Begin(_) | Action::World(_) => {
+                (None, None)
+            }
         };
         let number = action.token().map_or(1, |token| token.volume);
         let at = self.volume_place(number).unwrap_or(0);
@@ -56,53 +34,31 @@ impl Spec {
     }
 
     /// The moves of the surroundings themselves.
-    pub(super) fn surroundings_follow(&self, before: &State, action: Action, after: &mut State) {
+    pub(super) fn surroundings_follow(&self, before: &State, moves: Move, after: &mut State) {
         let place = |volume: u8| self.volume_place(volume);
-        match action {
-            Action::Tick => after.now += 1,
-            Action::Append { volume } => {
+        match moves {
+            Move::Tick => after.now += 1,
+            Move::Append { volume } => {
                 if let Some((at, volume)) = place(volume).zip(self.volume(before, volume)) {
                     after.histories[at].log.push(volume.epoch);
                 }
             }
-            Action::Commit { volume } => {
+            Move::Commit { volume } => {
                 if let Some(at) = place(volume) {
                     after.histories[at].committed = before.histories[at].log.head();
                 }
             }
-            Action::WriteBack { volume } => {
+            Move::WriteBack { volume } => {
                 if let Some(at) = place(volume) {
                     after.histories[at].checkpoint = before.histories[at].committed;
                     after.histories[at].extent_bound = before.histories[at].committed;
                 }
             }
-            Action::Reclaim { volume } => {
+            Move::Reclaim { volume } => {
                 if let Some(at) = place(volume) {
                     after.histories[at].retained_from = self.reclaimable(before, volume, at);
                 }
             }
-            Action::Assign { .. }
-            | Action::Fence { .. }
-            | Action::Stop { .. }
-            | Action::Attach { .. }
-            | Action::Supersede { .. }
-            | Action::Connect { .. }
-            | Action::Hello { .. }
-            | Action::Handshake { .. }
-            | Action::Pinned { .. }
-            | Action::PinFailed { .. }
-            | Action::PinLost { .. }
-            | Action::Truncated { .. }
-            | Action::TruncationRefused { .. }
-            | Action::Progress { .. }
-            | Action::Complete { .. }
-            | Action::Acknowledged { .. }
-            | Action::SelectSource { .. }
-            | Action::BeginTransfer { .. }
-            | Action::TransferProgress { .. }
-            | Action::BaseInstalled { .. }
-            | Action::CheckBudget { .. }
-            | Action::Fail { .. } => {}
         }
     }
 
@@ -141,16 +97,16 @@ impl Spec {
             self.bounds.log.min(LOG_MAX - kept)
         };
         if length < room {
-            calls.push(Action::Append { volume });
+            calls.push(Action::World(Move::Append { volume }));
         }
         if moves.commit && !starts && history.committed < history.log.head() {
-            calls.push(Action::Commit { volume });
+            calls.push(Action::World(Move::Commit { volume }));
         }
         if moves.write_back && history.is_trusted() && history.checkpoint < history.committed {
-            calls.push(Action::WriteBack { volume });
+            calls.push(Action::World(Move::WriteBack { volume }));
         }
         if moves.reclaim && self.reclaimable(state, volume, at) != history.retained_from {
-            calls.push(Action::Reclaim { volume });
+            calls.push(Action::World(Move::Reclaim { volume }));
         }
     }
 }

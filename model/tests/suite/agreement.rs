@@ -53,18 +53,18 @@ fn every_call_that_can_be_asked_for_is_asked_for_once() {
 
 #[test]
 fn the_view_shows_nothing_of_what_surrounds_the_machine() {
-    use holdfast_model::session::{Action, view};
+    use holdfast_model::session::{Action, Authority, Move, view};
     let spec = Session::at("rebuild").unwrap();
     let (_, mut state) = spec.initial()[0];
     let mut calls = Vec::new();
     spec.calls(&state, &mut calls);
     let assign = calls
         .into_iter()
-        .find(|call| matches!(call, Action::Assign { .. }))
+        .find(|call| matches!(call, Action::Authority(Authority::Assign { .. })))
         .unwrap();
     state = spec.step(&state, assign).unwrap().0;
     let before = view(&spec, &state);
-    let (after, outputs) = spec.step(&state, Action::Append { volume: 1 }).unwrap();
+    let (after, outputs) = spec.step(&state, Action::World(Move::Append { volume: 1 })).unwrap();
     assert_ne!(after, state);
     assert_eq!(view(&spec, &after), before);
     assert!(outputs.ended.is_empty() && outputs.acquire.is_empty());

@@ -1,5 +1,5 @@
 //! What can be asked for: the calls of `docs/session.md`, sections 4 to 6, and the moves of what
-//! surrounds the machine (section 8). Actions are named as the prose names them.
+//! surrounds the machine (section 8), in the groups of the prose and under its names.
 //!
 //! An action names what a caller chooses. What the caller *reads* for the call (its clock, the
 //! primary's own history, where the log can be replayed from) is not a choice: it is taken from
@@ -8,100 +8,116 @@
 use serde::{Deserialize, Serialize};
 
 use super::log::{Lineage, Log};
-use super::state::{Named, SENDERS};
+use super::state::Assignment;
 use super::vocabulary::{Epoch, Fault, Lsn, SessionKind, Slot, Tick, Token};
 
-/// A named action with its parameters.
+mod written;
+
+/// An action with its parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "action", rename_all = "snake_case", deny_unknown_fields)]
+#[serde(from = "written::Written", into = "written::Written")]
+pub enum Action {
+    /// A call of the authority.
+    Authority(Authority),
+    /// A call that begins a session.
+    Begin(Begin),
+    /// A call on a session, with the token that it presents.
+    OnSession(Token, Call),
+    /// A move of the surroundings, of which the machine learns nothing.
+    World(Move),
+}
+
+/// A call of the authority for a volume (section 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(
     missing_docs,
     reason = "the parameters are those of the prose, under its names"
 )]
-pub enum Action {
-    /// The authority's assignment for a volume, by replica (`null`: not named).
-    Assign {
-        volume: u8,
-        epoch: Epoch,
-        revision: u8,
-        replicas: [Option<Named>; SENDERS],
-    },
+pub enum Authority {
+    /// An assignment.
+    Assign { volume: u8, assignment: Assignment },
     /// A higher epoch was seen.
     Fence { volume: u8, epoch: Epoch },
     /// The node gives its role up.
     Stop { volume: u8, epoch: Epoch },
-    /// Begins a session.
-    Attach {
-        volume: u8,
-        replica: u8,
-        epoch: Epoch,
-        endpoint_version: u8,
-        kind: SessionKind,
-    },
-    /// Begins a session in the place of the present one.
-    Supersede {
-        volume: u8,
-        replica: u8,
-        epoch: Epoch,
-        endpoint_version: u8,
-        kind: SessionKind,
-    },
+}
 
+/// A call that begins a session (section 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Begin {
+    /// The volume.
+    pub volume: u8,
+    /// The replica.
+    pub replica: u8,
+    /// The epoch that the caller takes for the volume's.
+    pub epoch: Epoch,
+    /// The endpoint version that the caller takes for the sender's.
+    pub endpoint_version: u8,
+    /// The kind of the session.
+    pub kind: SessionKind,
+    /// Whether it takes the place of the present session (`supersede`, not `attach`).
+    pub supersedes: bool,
+}
+
+/// A call on a session (section 6), its token apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(
+    missing_docs,
+    reason = "the parameters are those of the prose, under its names"
+)]
+pub enum Call {
     /// The connection is being made.
-    Connect { token: Token },
+    Connect,
     /// The stream is up, the hello is sent.
-    Hello { token: Token },
-    /// The replica's report (`null`: no such volume there), held against the primary's history.
+    Hello,
+    /// The replica's report (`None`: no such volume there), held against the primary's history.
     Handshake {
-        token: Token,
         facts: Option<Disk>,
         history: HistoryReport,
     },
     /// A pin was acquired.
-    Pinned { token: Token, slot: Slot },
+    Pinned { slot: Slot },
     /// A pin could not be acquired.
-    PinFailed { token: Token, slot: Slot },
+    PinFailed { slot: Slot },
     /// A pin was taken away at the source.
-    PinLost { token: Token, slot: Slot },
+    PinLost { slot: Slot },
     /// The replica durably cut its log.
-    Truncated { token: Token, to: Lsn },
+    Truncated { to: Lsn },
     /// The replica cannot cut its log.
-    TruncationRefused { token: Token },
+    TruncationRefused,
     /// The answer to a barrier of this session.
-    Progress { token: Token, durable: Lsn },
+    Progress { durable: Lsn },
     /// The session is to complete.
-    Complete { token: Token },
+    Complete,
     /// The answer to a barrier after completion.
-    Acknowledged { token: Token, durable: Lsn },
+    Acknowledged { durable: Lsn },
     /// A source for the rebuild is to be chosen.
-    SelectSource {
-        token: Token,
-        history: HistoryReport,
-    },
+    SelectSource { history: HistoryReport },
     /// The replica is ready for its new base.
-    BeginTransfer { token: Token, chunks_total: u8 },
+    BeginTransfer { chunks_total: u8 },
     /// Chunks were installed.
-    TransferProgress { token: Token, chunks_done: u8 },
+    TransferProgress { chunks_done: u8 },
     /// The replica switched to the new base.
-    BaseInstalled {
-        token: Token,
-        base_lsn: Lsn,
-        extent_bound: Lsn,
-    },
+    BaseInstalled { base_lsn: Lsn, extent_bound: Lsn },
     /// Time and bytes are held against the budget.
-    CheckBudget { token: Token, pinned_bytes: u8 },
+    CheckBudget { pinned_bytes: u8 },
     /// A fault.
-    Fail { token: Token, cause: Fault },
+    Fail { cause: Fault },
+}
 
-    /// Surroundings: time passes.
+/// A move of the surroundings (section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the parameter is the volume that moves")]
+pub enum Move {
+    /// Time passes.
     Tick,
-    /// Surroundings: the primary logs an entry; the first of an epoch is its epoch-start entry.
+    /// The primary logs an entry; the first of an epoch is its epoch-start entry.
     Append { volume: u8 },
-    /// Surroundings: what is logged becomes durable where the mode asks for it.
+    /// What is logged becomes durable where the mode asks for it.
     Commit { volume: u8 },
-    /// Surroundings: committed entries reach the extent, a checkpoint is made.
+    /// Committed entries reach the extent, a checkpoint is made.
     WriteBack { volume: u8 },
-    /// Surroundings: log space up to the checkpoint is reused, as far as no held pin forbids it.
+    /// Log space up to the checkpoint is reused, as far as no held pin forbids it.
     Reclaim { volume: u8 },
 }
 
@@ -110,33 +126,13 @@ impl Action {
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
-            Self::Assign { .. } => "assign",
-            Self::Fence { .. } => "fence",
-            Self::Stop { .. } => "stop",
-            Self::Attach { .. } => "attach",
-            Self::Supersede { .. } => "supersede",
-            Self::Connect { .. } => "connect",
-            Self::Hello { .. } => "hello",
-            Self::Handshake { .. } => "handshake",
-            Self::Pinned { .. } => "pinned",
-            Self::PinFailed { .. } => "pin_failed",
-            Self::PinLost { .. } => "pin_lost",
-            Self::Truncated { .. } => "truncated",
-            Self::TruncationRefused { .. } => "truncation_refused",
-            Self::Progress { .. } => "progress",
-            Self::Complete { .. } => "complete",
-            Self::Acknowledged { .. } => "acknowledged",
-            Self::SelectSource { .. } => "select_source",
-            Self::BeginTransfer { .. } => "begin_transfer",
-            Self::TransferProgress { .. } => "transfer_progress",
-            Self::BaseInstalled { .. } => "base_installed",
-            Self::CheckBudget { .. } => "check_budget",
-            Self::Fail { .. } => "fail",
-            Self::Tick => "tick",
-            Self::Append { .. } => "append",
-            Self::Commit { .. } => "commit",
-            Self::WriteBack { .. } => "write_back",
-            Self::Reclaim { .. } => "reclaim",
+            Self::Authority(Authority::Assign { .. }) => "assign",
+            Self::Authority(Authority::Fence { .. }) => "fence",
+            Self::Authority(Authority::Stop { .. }) => "stop",
+            Self::Begin(begin) if begin.supersedes => "supersede",
+            Self::Begin(_) => "attach",
+            Self::OnSession(_, call) => call.name(),
+            Self::World(moves) => moves.name(),
         }
     }
 
@@ -144,47 +140,68 @@ impl Action {
     #[must_use]
     pub const fn token(&self) -> Option<Token> {
         match *self {
-            Self::Connect { token }
-            | Self::Hello { token }
-            | Self::Handshake { token, .. }
-            | Self::Pinned { token, .. }
-            | Self::PinFailed { token, .. }
-            | Self::PinLost { token, .. }
-            | Self::Truncated { token, .. }
-            | Self::TruncationRefused { token }
-            | Self::Progress { token, .. }
-            | Self::Complete { token }
-            | Self::Acknowledged { token, .. }
-            | Self::SelectSource { token, .. }
-            | Self::BeginTransfer { token, .. }
-            | Self::TransferProgress { token, .. }
-            | Self::BaseInstalled { token, .. }
-            | Self::CheckBudget { token, .. }
-            | Self::Fail { token, .. } => Some(token),
-            Self::Assign { .. }
-            | Self::Fence { .. }
-            | Self::Stop { .. }
-            | Self::Attach { .. }
-            | Self::Supersede { .. }
-            | Self::Tick
-            | Self::Append { .. }
-            | Self::Commit { .. }
-            | Self::WriteBack { .. }
-            | Self::Reclaim { .. } => None,
+            Self::OnSession(token, _) => Some(token),
+            Self::Authority(_) | Self::Begin(_) | Self::World(_) => None,
         }
     }
 
-    /// Whether it is a move of the surroundings, of which the machine learns nothing.
+    /// The volume that a call names; a move of the surroundings names none to the machine.
     #[must_use]
-    pub const fn is_surroundings(&self) -> bool {
-        matches!(
-            self,
-            Self::Tick
-                | Self::Append { .. }
-                | Self::Commit { .. }
-                | Self::WriteBack { .. }
-                | Self::Reclaim { .. }
-        )
+    pub const fn volume(&self) -> Option<u8> {
+        match self {
+            Self::Authority(call) => Some(call.volume()),
+            Self::Begin(begin) => Some(begin.volume),
+            Self::OnSession(token, _) => Some(token.volume),
+            Self::World(_) => None,
+        }
+    }
+}
+
+impl Authority {
+    /// The volume.
+    #[must_use]
+    pub const fn volume(&self) -> u8 {
+        match *self {
+            Self::Assign { volume, .. }
+            | Self::Fence { volume, .. }
+            | Self::Stop { volume, .. } => volume,
+        }
+    }
+}
+
+impl Call {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Hello => "hello",
+            Self::Handshake { .. } => "handshake",
+            Self::Pinned { .. } => "pinned",
+            Self::PinFailed { .. } => "pin_failed",
+            Self::PinLost { .. } => "pin_lost",
+            Self::Truncated { .. } => "truncated",
+            Self::TruncationRefused => "truncation_refused",
+            Self::Progress { .. } => "progress",
+            Self::Complete => "complete",
+            Self::Acknowledged { .. } => "acknowledged",
+            Self::SelectSource { .. } => "select_source",
+            Self::BeginTransfer { .. } => "begin_transfer",
+            Self::TransferProgress { .. } => "transfer_progress",
+            Self::BaseInstalled { .. } => "base_installed",
+            Self::CheckBudget { .. } => "check_budget",
+            Self::Fail { .. } => "fail",
+        }
+    }
+}
+
+impl Move {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Tick => "tick",
+            Self::Append { .. } => "append",
+            Self::Commit { .. } => "commit",
+            Self::WriteBack { .. } => "write_back",
+            Self::Reclaim { .. } => "reclaim",
+        }
     }
 }
 
@@ -295,8 +312,9 @@ pub struct Inputs {
 
 #[cfg(test)]
 mod tests {
-    use super::{Action, Slot, Token};
-    use crate::checking::{action_name, action_text};
+    use super::{Action, Call, Move, Slot, Token};
+    use crate::checking::{Spec as _, action_name, action_text};
+    use crate::session::Session;
 
     const TOKEN: Token = Token {
         volume: 1,
@@ -307,22 +325,30 @@ mod tests {
     };
 
     #[test]
-    fn an_action_is_serialised_under_its_own_name() {
-        for action in [
-            Action::Tick,
-            Action::TruncationRefused { token: TOKEN },
-            Action::Pinned {
-                token: TOKEN,
-                slot: Slot::Base,
-            },
-            Action::Reclaim { volume: 1 },
-        ] {
-            assert_eq!(action_name(&action), action.name());
+    fn an_action_is_serialised_under_its_own_name_and_read_back_as_itself() {
+        let spec = Session::at("forged").expect("an instance");
+        let (_, mut state) = spec.initial()[0];
+        let mut calls = Vec::new();
+        for _ in 0..6 {
+            spec.calls(&state, &mut calls);
+            let granted = calls.iter().find(|&&call| spec.guard(&state, call).is_ok());
+            state = granted.map_or(state, |&call| spec.apply(&state, call).0);
         }
-        let pinned = Action::Pinned {
-            token: TOKEN,
-            slot: Slot::Base,
-        };
+        for slot in [Slot::Retention, Slot::Base] {
+            calls.push(Action::OnSession(TOKEN, Call::Pinned { slot }));
+        }
+        calls.push(Action::World(Move::Reclaim { volume: 1 }));
+        for call in calls {
+            assert_eq!(action_name(&call), call.name());
+            let text = serde_json::to_string(&call).expect("an action has a text");
+            let read: Action = serde_json::from_str(&text).expect("an action's own text");
+            assert_eq!(read, call);
+        }
+    }
+
+    #[test]
+    fn a_trace_names_the_parameters_of_the_prose() {
+        let pinned = Action::OnSession(TOKEN, Call::Pinned { slot: Slot::Base });
         assert_eq!(
             action_text(&pinned),
             "pinned(slot=base, token=v1/r1/s1/e2/p1)"

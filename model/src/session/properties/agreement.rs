@@ -1,0 +1,67 @@
+//! What being in sync means: T2, C1, T16, F60, and that a session is of the present (A3).
+
+use super::{completed, each};
+use crate::checking::Verdict;
+use crate::session::Session as Spec;
+use crate::session::state::{Completed, State};
+use crate::session::vocabulary::SenderState;
+
+pub(super) fn t2(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        let Some(completed) = completed(&at) else {
+            return Verdict::Vacuous;
+        };
+        let alike = at.ghost.log.alike(&at.history.log);
+        Verdict::implies(true, || {
+            alike >= completed.achieved && at.ghost.log.is_prefix_of(&at.history.log)
+        })
+    })
+}
+
+pub(super) fn c1(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        Verdict::implies(completed(&at).is_some(), || at.ghost.is_trusted())
+    })
+}
+
+pub(super) fn t16(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        let Some(Completed { achieved, acked }) = completed(&at) else {
+            return Verdict::Vacuous;
+        };
+        Verdict::implies(true, || {
+            at.ghost.target.is_some_and(|target| achieved >= target)
+                && achieved <= acked
+                && acked <= at.ghost.promised
+                && acked <= at.ghost.log.head()
+                && at.sender.acknowledged.is_some_and(|lsn| lsn >= acked)
+        })
+    })
+}
+
+pub(super) fn f60(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        Verdict::implies(at.sender.state == SenderState::InSync, || {
+            completed(&at).is_some()
+                && at.session.is_some_and(|session| {
+                    session.epoch == at.volume.epoch
+                        && session.endpoint_version == at.sender.endpoint.version
+                })
+                && at.volume.serving
+        })
+    })
+}
+
+pub(super) fn sessions_are_of_the_present(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        let Some(session) = at.session else {
+            return Verdict::Vacuous;
+        };
+        Verdict::implies(true, || {
+            session.epoch == at.volume.epoch
+                && session.endpoint_version == at.sender.endpoint.version
+                && at.volume.serving
+                && at.sender.state == session.state()
+        })
+    })
+}
