@@ -1,7 +1,7 @@
 //! `holdfast-model twins`: four checkers, one count.
 
 use clap::Args;
-use holdfast_model::twins::{Twin, TwinError, disagreements, twin, twins};
+use holdfast_model::twins::{BROKEN, Broken, Twin, TwinError, TwinRow, disagreements, twin, twins};
 
 use super::{Failure, as_json, line};
 
@@ -13,6 +13,9 @@ pub(super) struct TwinArgs {
     /// One object per line on standard output.
     #[arg(long)]
     json: bool,
+    /// Instead, breaks rules of the twins: each property must fall, and as soon as it should.
+    #[arg(long, conflicts_with = "full")]
+    broken: bool,
     /// Only the twin of this instance (may be repeated).
     #[arg(long, value_name = "NAME", conflicts_with = "full")]
     instance: Vec<String>,
@@ -29,6 +32,16 @@ impl From<TwinError> for Failure {
     }
 }
 
+fn tell(row: TwinRow, json: bool, all: &mut Vec<TwinRow>) -> Result<(), Failure> {
+    line(&if json {
+        as_json(&row)?
+    } else {
+        row.to_string()
+    })?;
+    all.push(row);
+    Ok(())
+}
+
 /// Runs the twins that were asked for.
 pub(super) fn run(arguments: &TwinArgs) -> Result<(), Failure> {
     let wanted: Vec<Twin> = if arguments.instance.is_empty() {
@@ -40,15 +53,16 @@ pub(super) fn run(arguments: &TwinArgs) -> Result<(), Failure> {
     };
     let mut all = Vec::new();
     for twin in &wanted {
-        let rows = twin.rows()?;
-        for row in &rows {
-            line(&if arguments.json {
-                as_json(row)?
-            } else {
-                row.to_string()
-            })?;
+        if arguments.broken {
+            let of_twin = |broken: &&Broken| broken.instance == twin.instance;
+            for broken in BROKEN.iter().filter(of_twin) {
+                tell(twin.breaks(broken)?, arguments.json, &mut all)?;
+            }
+        } else {
+            for row in twin.rows()? {
+                tell(row, arguments.json, &mut all)?;
+            }
         }
-        all.extend(rows);
     }
     let wrong = disagreements(&all);
     if wrong.is_empty() {

@@ -18,6 +18,7 @@
 //! spin -o2 -a twin.pml && cc -O1 -DSAFETY -DNOREDUCE -o pan pan.c && ./pan -m1000000 -E
 //! ```
 
+mod broken;
 mod cluster;
 mod session;
 mod tools;
@@ -28,7 +29,9 @@ use std::time::Instant;
 use serde::Serialize;
 
 use crate::checking::{CheckRow, SuiteError};
-use tools::Scratch;
+use tools::{Effort, Scratch};
+
+pub use broken::{BROKEN, Broken};
 
 /// One state machine, written again.
 #[derive(Clone, Debug)]
@@ -84,6 +87,25 @@ pub enum TwinRow {
         /// Whether no run that is fair breaks it.
         holds: bool,
         /// How long it took; the first formula of a twin carries the compilation.
+        seconds: f64,
+    },
+    /// What falls when a rule is broken.
+    Fell {
+        /// The specification.
+        spec: &'static str,
+        /// The instance.
+        instance: &'static str,
+        /// `rumur`.
+        checker: &'static str,
+        /// The rule that was broken.
+        broken: &'static str,
+        /// The property that must fall.
+        property: &'static str,
+        /// The length of the shortest run on which it falls; absent: it holds.
+        steps: Option<u64>,
+        /// The length that was found elsewhere.
+        expected: u64,
+        /// How long it took.
         seconds: f64,
     },
 }
@@ -208,7 +230,7 @@ impl Twin {
     pub fn spin(&self) -> Result<TwinRow, TwinError> {
         let begun = Instant::now();
         let scratch = Scratch::new()?;
-        let found = tools::count_with_spin(&scratch, &self.promela)?;
+        let found = tools::count_with_spin(&scratch, &self.promela, self.effort())?;
         // SPIN's search has a root before the initial states and counts reaching it as a step.
         let apart = |count: u64, by: u64| {
             count.checked_sub(by).ok_or_else(|| TwinError::Failed {
@@ -229,7 +251,7 @@ impl Twin {
     pub fn rumur(&self) -> Result<TwinRow, TwinError> {
         let begun = Instant::now();
         let scratch = Scratch::new()?;
-        let found = tools::count_with_rumur(&scratch, &self.murphi)?;
+        let found = tools::count_with_rumur(&scratch, &self.murphi, self.effort())?;
         let seconds = begun.elapsed().as_secs_f64();
         Ok(self.counted("rumur", found.states, found.transitions, seconds))
     }
@@ -259,6 +281,38 @@ impl Twin {
             begun = Instant::now();
         }
         Ok(rows)
+    }
+
+    const fn effort(&self) -> Effort {
+        if self.quick {
+            Effort::Little
+        } else {
+            Effort::Some
+        }
+    }
+
+    /// What rumur says of this twin with a rule broken.
+    ///
+    /// # Errors
+    /// When rumur or the C compiler is missing or fails, or the rule is not in the text.
+    pub fn breaks(&self, broken: &Broken) -> Result<TwinRow, TwinError> {
+        let begun = Instant::now();
+        let text = broken.applied_to(self).map_err(|what| TwinError::Failed {
+            program: "rumur",
+            said: format!("{}: the twin does not say {what:?} once", broken.id),
+        })?;
+        let scratch = Scratch::new()?;
+        let steps = tools::shortest_fall_with_rumur(&scratch, &text, broken.property)?;
+        Ok(TwinRow::Fell {
+            spec: self.spec,
+            instance: self.instance,
+            checker: "rumur",
+            broken: broken.id,
+            property: broken.property,
+            steps,
+            expected: broken.steps,
+            seconds: begun.elapsed().as_secs_f64(),
+        })
     }
 
     const fn counted(
@@ -312,6 +366,23 @@ pub fn disagreements(rows: &[TwinRow]) -> Vec<String> {
                     wrong.push(format!("{spec}/{instance}: {property} falls in the twin"));
                 }
             }
+            TwinRow::Fell {
+                spec,
+                instance,
+                broken,
+                property,
+                steps,
+                expected,
+                ..
+            } => {
+                if steps != Some(expected) {
+                    let found = steps.map_or("holds".to_owned(), |s| format!("falls after {s}"));
+                    wrong.push(format!(
+                        "{spec}/{instance}: with {broken}, {property} {found} and should fall \
+                         after {expected} steps"
+                    ));
+                }
+            }
         }
     }
     wrong
@@ -344,6 +415,23 @@ impl fmt::Display for TwinRow {
                 write!(
                     f,
                     "{spec}/{instance}: {checker}: {property} {verdict} under weak fairness, \
+                     {seconds:.1} s"
+                )
+            }
+            Self::Fell {
+                spec,
+                instance,
+                checker,
+                broken,
+                property,
+                steps,
+                seconds,
+                ..
+            } => {
+                let verdict = steps.map_or("HOLDS".to_owned(), |s| format!("falls after {s}"));
+                write!(
+                    f,
+                    "{spec}/{instance}: {checker}: with {broken}, {property} {verdict}, \
                      {seconds:.1} s"
                 )
             }

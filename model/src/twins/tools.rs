@@ -16,6 +16,22 @@ const PACKAGES: [(&str, &str); 3] = [("spin", "spin"), ("rumur", "rumur"), ("cc"
 /// Steps on one path of SPIN's search. A search that needs more says so and is refused.
 const DEPTH: &str = "-m1000000";
 
+/// How much work the C compiler may make of it: as much as the search is long.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effort {
+    Little,
+    Some,
+}
+
+impl Effort {
+    const fn flag(self) -> &'static str {
+        match self {
+            Self::Little => "-O0",
+            Self::Some => "-O1",
+        }
+    }
+}
+
 /// What a checker counted.
 pub(super) struct Found {
     pub(super) states: u64,
@@ -113,13 +129,18 @@ fn number_before(text: &str, what: &str) -> Option<u64> {
 
 /// SPIN makes a checker of a program: without partial order reduction, which drops states, and
 /// without leaving out what is only written (`-o2` switches that off), which are the ghosts.
-fn compile_with_spin(scratch: &Scratch, program: &str, flags: &[&str]) -> Result<(), TwinError> {
+fn compile_with_spin(
+    scratch: &Scratch,
+    program: &str,
+    effort: Effort,
+    flags: &[&str],
+) -> Result<(), TwinError> {
     fs::write(scratch.path().join("twin.pml"), program)?;
     let said = run(scratch, "spin", &["-o2", "-a", "twin.pml"])?;
     if !scratch.path().join("pan.c").is_file() {
         return Err(failed("spin", &said));
     }
-    let mut arguments = vec!["-O1", "-w", "-DNOREDUCE", "-DVECTORSZ=4096"];
+    let mut arguments = vec![effort.flag(), "-w", "-DNOREDUCE", "-DVECTORSZ=4096"];
     arguments.extend(flags);
     arguments.extend(["-o", "pan", "pan.c"]);
     run(scratch, "cc", &arguments)?;
@@ -136,8 +157,12 @@ fn is_whole(said: &str) -> bool {
 ///
 /// # Errors
 /// When a program is missing or fails, or the search found an error or was cut short.
-pub(super) fn count_with_spin(scratch: &Scratch, program: &str) -> Result<Found, TwinError> {
-    compile_with_spin(scratch, program, &["-DSAFETY"])?;
+pub(super) fn count_with_spin(
+    scratch: &Scratch,
+    program: &str,
+    effort: Effort,
+) -> Result<Found, TwinError> {
+    compile_with_spin(scratch, program, effort, &["-DSAFETY"])?;
     // A state without a way out is none of the twin's business.
     let said = run(scratch, "./pan", &[DEPTH, "-E"])?;
     let counted = number_before(&said, " states, stored")
@@ -156,7 +181,7 @@ pub(super) fn count_with_spin(scratch: &Scratch, program: &str) -> Result<Found,
 /// # Errors
 /// When a program is missing or fails.
 pub(super) fn compile_for_liveness(scratch: &Scratch, program: &str) -> Result<(), TwinError> {
-    compile_with_spin(scratch, program, &["-DNFAIR=6"])
+    compile_with_spin(scratch, program, Effort::Little, &["-DNFAIR=6"])
 }
 
 /// Whether a formula holds of every run that is weakly fair.
@@ -178,27 +203,20 @@ pub(super) fn judge_with_spin(scratch: &Scratch, formula: &str) -> Result<bool, 
     }
 }
 
-/// Exhausts a program with rumur.
-///
-/// # Errors
-/// When a program is missing or fails, or the search found an error or was cut short.
-pub(super) fn count_with_rumur(scratch: &Scratch, program: &str) -> Result<Found, TwinError> {
+/// rumur makes a checker of a program.
+fn compile_with_rumur(
+    scratch: &Scratch,
+    program: &str,
+    effort: Effort,
+    flags: &[&str],
+) -> Result<(), TwinError> {
     fs::write(scratch.path().join("twin.m"), program)?;
-    run(
-        scratch,
-        "rumur",
-        &[
-            "--symmetry-reduction",
-            "off",
-            "--deadlock-detection",
-            "off",
-            "--output",
-            "twin.c",
-            "twin.m",
-        ],
-    )?;
+    let mut arguments = vec!["--symmetry-reduction", "off", "--deadlock-detection", "off"];
+    arguments.extend(flags);
+    arguments.extend(["--output", "twin.c", "twin.m"]);
+    run(scratch, "rumur", &arguments)?;
     let arguments = [
-        "-O1",
+        effort.flag(),
         "-w",
         "-march=native",
         "-o",
@@ -207,17 +225,65 @@ pub(super) fn count_with_rumur(scratch: &Scratch, program: &str) -> Result<Found
         "-lpthread",
     ];
     run(scratch, "cc", &arguments)?;
+    Ok(())
+}
+
+/// Exhausts a program with rumur.
+///
+/// # Errors
+/// When a program is missing or fails, or the search found an error or was cut short.
+pub(super) fn count_with_rumur(
+    scratch: &Scratch,
+    program: &str,
+    effort: Effort,
+) -> Result<Found, TwinError> {
+    compile_with_rumur(scratch, program, effort, &[])?;
     let said = run(scratch, "./twin", &[])?;
-    let end = said
-        .split_once("State Space Explored:")
-        .filter(|_| said.contains("No error found."))
-        .map_or("", |(_, end)| end);
-    let counted = number_before(end, " states,").zip(number_before(end, " rules fired"));
-    let (states, transitions) = counted.ok_or_else(|| failed("rumur", &said))?;
-    Ok(Found {
+    read_counts(&said).ok_or_else(|| failed("rumur", &said))
+}
+
+fn read_counts(said: &str) -> Option<Found> {
+    let (_, end) = said.split_once("State Space Explored:")?;
+    let counted = number_before(end, " states,").zip(number_before(end, " rules fired"))?;
+    let (states, transitions) = counted;
+    said.contains("No error found.").then_some(Found {
         states,
         transitions,
     })
+}
+
+/// The length of a shortest run on which a property falls; none: it holds. One thread goes level
+/// by level, so that the first fall is at a least depth.
+///
+/// # Errors
+/// When a program is missing or fails, or another property falls.
+pub(super) fn shortest_fall_with_rumur(
+    scratch: &Scratch,
+    program: &str,
+    property: &str,
+) -> Result<Option<u64>, TwinError> {
+    let flags = ["--threads", "1", "--counterexample-trace", "diff"];
+    compile_with_rumur(scratch, program, Effort::Little, &flags)?;
+    // It ends with a failure when something fell, so its code says nothing of its own health.
+    let output = Command::new(scratch.path().join("twin"))
+        .current_dir(scratch.path())
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if read_counts(&said).is_some() {
+        return Ok(None);
+    }
+    let fell = [
+        format!("invariant \"{property}\" failed"),
+        format!(": {property}\n"),
+    ];
+    if fell.iter().any(|sign| said.contains(sign)) {
+        let steps = said
+            .lines()
+            .filter(|line| line.starts_with("Rule ") && line.ends_with(" fired."));
+        Ok(Some(steps.count() as u64))
+    } else {
+        Err(failed("rumur", &said))
+    }
 }
 
 #[cfg(test)]
