@@ -31,9 +31,8 @@ pub struct StaterightRow {
     /// Wall-clock time.
     #[serde(default)]
     pub seconds: f64,
-    /// What its table of fingerprints takes, computed from the number of states: 17 bytes a slot
-    /// (fingerprint, predecessor, control byte), at most 7 of 8 slots taken, their number a power
-    /// of two.
+    /// What its table of fingerprints takes, computed from the number of states: 9 bytes a slot
+    /// (fingerprint, control byte), at most 7 of 8 slots taken, their number a power of two.
     #[serde(default)]
     pub bytes_per_state: u64,
     /// The odds that two of its 64-bit fingerprints are alike: `n^2 / 2^65`.
@@ -48,7 +47,7 @@ impl From<&Counts> for StaterightRow {
             states: counts.states,
             transitions: counts.transitions,
             seconds: counts.seconds,
-            bytes_per_state: slots * 17 / counts.states.max(1),
+            bytes_per_state: slots * 9 / counts.states.max(1),
             collision_odds: (counts.states as f64).powi(2) / 2f64.powi(65),
         }
     }
