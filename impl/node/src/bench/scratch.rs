@@ -13,6 +13,9 @@ use crate::cli::Failure;
 /// The epoch that the volumes of a benchmark are written in.
 pub(super) const EPOCH: Epoch = Epoch(1);
 
+/// Bytes that an entry of one block takes in the log.
+pub(super) const ENTRY_BYTES: u64 = 4608;
+
 /// Says what was being done when something failed.
 pub(super) trait During<T> {
     /// The failure of a benchmark that cannot go on.

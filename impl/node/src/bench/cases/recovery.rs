@@ -13,11 +13,8 @@ use rustix::fs::{Advice, fadvise};
 use super::super::contest::Effort;
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, ENTRY_BYTES, EPOCH, Image, Scratch, one_copy};
 use crate::cli::Failure;
-
-/// Bytes that an entry of one block takes in the log.
-const ENTRY_BYTES: u64 = 4608;
 
 /// Entries from one flush to the next.
 const ENTRIES_PER_FLUSH: u64 = 256;

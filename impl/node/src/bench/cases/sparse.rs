@@ -1,7 +1,7 @@
 //! A volume of 64 GiB of which nothing is allocated, against one of 1 GiB: size alone costs
 //! nothing.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -64,7 +64,7 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Row>, Failure> {
     ])
 }
 
-fn use_once(store: &PathBuf, time: Duration, random: &mut Random) -> Result<Use, Failure> {
+fn use_once(store: &Path, time: Duration, random: &mut Random) -> Result<Use, Failure> {
     let begun = Instant::now();
     let volume = Volume::open(store, one_copy()).during("opening a store")?;
     let open_ms = begun.elapsed().as_secs_f64() * 1e3;

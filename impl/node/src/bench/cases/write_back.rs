@@ -11,11 +11,8 @@ use super::super::contest::Effort;
 use super::super::random::Random;
 use super::super::raw::written_file;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, ENTRY_BYTES, EPOCH, Image, Scratch, one_copy};
 use crate::cli::Failure;
-
-/// Bytes that an entry of one block takes in the log.
-const ENTRY_BYTES: u64 = 4608;
 
 /// Entries between two syncs: of the log while it is filled, of the file by the reference.
 const ENTRIES_PER_SYNC: usize = 8192;
