@@ -64,7 +64,9 @@ fn the_view_shows_nothing_of_what_surrounds_the_machine() {
         .unwrap();
     state = spec.step(&state, assign).unwrap().0;
     let before = view(&spec, &state);
-    let (after, outputs) = spec.step(&state, Action::World(Move::Append { volume: 1 })).unwrap();
+    let (after, outputs) = spec
+        .step(&state, Action::World(Move::Append { volume: 1 }))
+        .unwrap();
     assert_ne!(after, state);
     assert_eq!(view(&spec, &after), before);
     assert!(outputs.ended.is_empty() && outputs.acquire.is_empty());

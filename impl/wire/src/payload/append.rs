@@ -8,7 +8,9 @@
 //! The payload's length follows from kind and range, so that they cannot disagree.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, LogEntry, MAX_ENTRY_BLOCKS, OPERATION_BYTES};
+use holdfast_types::{
+    BLOCK_SIZE, BlockRange, EntryKind, LogEntry, MAX_ENTRY_BLOCKS, OPERATION_BYTES,
+};
 
 use crate::error::{EncodeError, WireError};
 use crate::fields::{Fields, put_position, put_range};

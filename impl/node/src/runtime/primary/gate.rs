@@ -85,11 +85,9 @@ impl Primary {
             error @ (ReadError::Untrusted
             | ReadError::Restoring { .. }
             | ReadError::Damaged(_)
-            | ReadError::Disk(_)) => {
-                IoFailure::Store {
-                    detail: error.to_string(),
-                }
-            }
+            | ReadError::Disk(_)) => IoFailure::Store {
+                detail: error.to_string(),
+            },
         })?;
         // Nothing is shown that one failure can take back.
         if let Some(newest) = point.newest {
