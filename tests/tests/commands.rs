@@ -167,6 +167,7 @@ fn f15_what_is_no_store_is_refused_and_left_as_it_is() {
     std::fs::create_dir_all(&impostor).unwrap();
     std::fs::write(impostor.join("log"), "a diary").unwrap();
     std::fs::write(impostor.join("extent"), "a meadow").unwrap();
+    std::fs::write(impostor.join("sums"), "a tally").unwrap();
     let before = files(&setup.directory);
 
     let refused = holdfast(["inspect", impostor.to_str().unwrap()]);

@@ -36,9 +36,11 @@ impl Cluster {
         s.node_mut(primary).lease = true;
     }
 
+    /// Asked by one who is deposed already it is refused, and nothing has changed.
     pub(super) fn may_ask_lease(&self, s: &State, primary: NodeId) -> Guard {
         let p = s.node(primary);
-        unless(p.up && p.primary, Refusal::NotPrimary)?;
+        let known = s.record.primary == primary;
+        unless(p.up && p.primary && known, Refusal::NotPrimary)?;
         unless(s.record.renewal == Renewal::None, Refusal::NothingToDo)
     }
 
