@@ -51,8 +51,8 @@ fn a7_the_demo_ends_with_every_block_of_every_copy_as_it_was_acknowledged() {
     for word in [
         "VERDICT: good. 3 copies of 12288 blocks hold exactly what was acknowledged",
         ": session_ended",
-        ": truncated, to ",
-        ": classified NeedsRebuild",
+        ": truncated (divergent_tail), to ",
+        ": classified needs_rebuild",
         ": transfer_began",
         ": base_installed",
         "is killed (SIGKILL)",
