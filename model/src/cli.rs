@@ -9,8 +9,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, GuardRow, GuardVerdict, Instance, MutantRow, Published, Suite, SuiteError,
-    TraceError, check_all, drift, findings, markdown, revision, suites,
+    CheckRow, Draft, GuardRow, GuardVerdict, Instance, MutantRow, Published, Suite, SuiteError,
+    TraceError, check_all, drift, findings, publish, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -63,7 +63,8 @@ struct CheckArgs {
     /// Only this instance (may be repeated).
     #[arg(long, value_name = "NAME", conflicts_with_all = ["quick", "full", "bless"])]
     instance: Vec<String>,
-    /// Rewrites the published figures, with the mutants', from what is found.
+    /// Rewrites the published figures, with the mutants', from what is found: all of them, or with
+    /// `--quick` those of every build, beside which the others stay as they were.
     #[arg(long)]
     bless: bool,
     /// Where the published figures are.
@@ -190,18 +191,26 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
         Ok::<(), Failure>(())
     })?;
     let mut wrong = Vec::new();
+    let mut drafts = Vec::new();
     for suite in &suites {
         let rows: Vec<CheckRow> = (rows.iter())
             .filter(|row| row.spec == suite.name())
             .cloned()
             .collect();
-        let whole = arguments.instance.is_empty();
-        wrong.extend(findings(&rows, whole));
+        let mut found = findings(&rows, arguments.instance.is_empty());
         if arguments.bless {
-            bless(suite.as_ref(), rows, &arguments.results, &mut wrong)?;
+            let old = match arguments.quick {
+                true => published(suite.name(), &arguments.results)?,
+                false => None,
+            };
+            drafts.push(draft(suite.as_ref(), rows, old, found)?);
         } else {
-            wrong.extend(drifted(suite.name(), &rows, &arguments.results)?);
+            found.extend(drifted(suite.name(), &rows, &arguments.results)?);
+            wrong.extend(found);
         }
+    }
+    if arguments.bless {
+        wrong = publish(drafts, &arguments.results)?;
     }
     if wrong.is_empty() {
         Ok(())
@@ -237,22 +246,28 @@ fn print_check(row: &CheckRow, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Holds rows against the published figures, if there are any.
-fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>, Failure> {
+/// The published figures of a specification, if there are any.
+fn published(spec: &str, results: &Path) -> Result<Option<Published>, Failure> {
     let path = results.join(format!("{spec}.json"));
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            eprintln!(
-                "note: {} does not exist; `check --bless` writes it",
-                path.display()
-            );
-            return Ok(Vec::new());
-        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::Usage(format!("{}: {error}", path.display()))),
     };
-    let published: Published = serde_json::from_str(&text)
+    let published = serde_json::from_str(&text)
         .map_err(|error| Failure::Findings(vec![format!("{}: {error}", path.display())]))?;
+    Ok(Some(published))
+}
+
+/// Holds rows against the published figures, if there are any.
+fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>, Failure> {
+    let Some(published) = published(spec, results)? else {
+        eprintln!(
+            "note: {}/{spec}.json does not exist; `check --bless` writes it",
+            results.display()
+        );
+        return Ok(Vec::new());
+    };
     let drifts = drift(&published, rows).into_iter().map(|drift| {
         format!(
             "{spec}: {} drifted: published {}, found {}; if that is meant, `check --bless`",
@@ -262,33 +277,30 @@ fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>,
     Ok(drifts.collect())
 }
 
-fn bless(
+/// What is to be published of a specification: its instances, and its mutants, which are killed for
+/// it. Instances that were not checked now keep what `old` says of them.
+fn draft(
     suite: &dyn Suite,
-    rows: Vec<CheckRow>,
-    results: &Path,
-    wrong: &mut Vec<String>,
-) -> Result<(), Failure> {
-    let mutants = kill_all(suite, None, |_| Ok(()), wrong)?;
-    if !wrong.is_empty() {
-        wrong.push("nothing was published: what is wrong is not blessed".to_owned());
-        return Ok(());
-    }
-    let published = Published {
+    checks: Vec<CheckRow>,
+    old: Option<Published>,
+    mut findings: Vec<String>,
+) -> Result<Draft, Failure> {
+    let mutants = kill_all(suite, None, |_| Ok(()), &mut findings)?;
+    let found = Published {
         command: "holdfast-model check --bless".to_owned(),
         revision: revision(),
-        checks: rows,
+        checks,
         mutants,
     };
-    std::fs::create_dir_all(results)?;
-    let title = format!("The `{}` specification, checked", suite.name());
-    let text = serde_json::to_string_pretty(&published)
-        .map_err(|error| Failure::Usage(error.to_string()))?;
-    std::fs::write(results.join(format!("{}.json", suite.name())), text + "\n")?;
-    std::fs::write(
-        results.join(format!("{}.md", suite.name())),
-        markdown(&published, &title),
-    )?;
-    Ok(())
+    let names: Vec<&str> = suite.instances().iter().map(|i| i.name).collect();
+    Ok(Draft {
+        spec: suite.name(),
+        published: match old {
+            Some(old) => found.completed_by(old, &names),
+            None => found,
+        },
+        findings,
+    })
 }
 
 fn kill_all(

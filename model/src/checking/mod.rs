@@ -32,7 +32,7 @@ pub use lattice::check_all;
 pub use mutation::Mutant;
 pub use property::{Check, Kind, Property, Step, Verdict};
 pub use report::{CheckRow, Exact, MutantRow, PropertyRow, StaterightRow, findings};
-pub use results::{Drift, Published, drift, markdown, revision};
+pub use results::{Draft, Drift, Published, drift, markdown, publish, revision};
 pub use spec::{Conjunct, Instance, Spec, action_name, action_text};
 pub use suite::{Suite, SuiteError, check, suites};
 pub use trace::{Header, MAX_LINE_BYTES, MAX_STEPS, Trace, TraceError, TraceStep, read_header};

@@ -1,6 +1,8 @@
 //! Published figures: what `--bless` writes and every other check is held against.
 
 use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +19,63 @@ pub struct Published {
     pub checks: Vec<CheckRow>,
     /// Mutants.
     pub mutants: Vec<MutantRow>,
+}
+
+impl Published {
+    /// With what `old` says of instances that were not looked at now, in the order of `names`.
+    #[must_use]
+    pub fn completed_by(mut self, old: Self, names: &[&str]) -> Self {
+        let looked_at = |row: &CheckRow| self.checks.iter().any(|new| new.instance == row.instance);
+        let is_listed = |row: &CheckRow| names.contains(&row.instance.as_str());
+        let mut kept = old.checks;
+        kept.retain(|row| !looked_at(row) && is_listed(row));
+        if !kept.is_empty() {
+            let since = old.revision.split(", ").last().unwrap_or_default();
+            let since = since.strip_prefix("long instances of ").unwrap_or(since);
+            self.revision = format!("{}, long instances of {since}", self.revision);
+        }
+        self.checks.extend(kept);
+        let place = |row: &CheckRow| names.iter().position(|name| *name == row.instance);
+        self.checks.sort_by_key(place);
+        self
+    }
+}
+
+/// What was found of one specification, on its way to the page.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The specification.
+    pub spec: &'static str,
+    /// What would be published.
+    pub published: Published,
+    /// What is wrong: then nothing of this specification is published.
+    pub findings: Vec<String>,
+}
+
+/// Writes the pages of every specification in which nothing is wrong, whatever is wrong in another,
+/// and tells all that is.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn publish(drafts: Vec<Draft>, results: &Path) -> io::Result<Vec<String>> {
+    std::fs::create_dir_all(results)?;
+    let mut wrong = Vec::new();
+    for draft in drafts {
+        if draft.findings.is_empty() {
+            let title = format!("The `{}` specification, checked", draft.spec);
+            let text = serde_json::to_string_pretty(&draft.published)?;
+            std::fs::write(results.join(format!("{}.json", draft.spec)), text + "\n")?;
+            let page = markdown(&draft.published, &title);
+            std::fs::write(results.join(format!("{}.md", draft.spec)), page)?;
+        } else {
+            wrong.extend(draft.findings);
+            wrong.push(format!(
+                "{}: nothing was published: what is wrong is not blessed",
+                draft.spec
+            ));
+        }
+    }
+    Ok(wrong)
 }
 
 /// A published figure that is not what was found now.
@@ -204,5 +263,40 @@ fn matrix(text: &mut String, published: &Published) {
             }
         }
         text.push('\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Draft, Published, publish};
+
+    fn draft(spec: &'static str, findings: &[&str]) -> Draft {
+        Draft {
+            spec,
+            published: Published {
+                command: "a test".to_owned(),
+                revision: "none".to_owned(),
+                checks: Vec::new(),
+                mutants: Vec::new(),
+            },
+            findings: findings.iter().map(|&finding| finding.to_owned()).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_one_specification_keeps_no_other_from_its_page() {
+        let results = std::env::temp_dir().join(format!("holdfast-publish-{}", std::process::id()));
+        let drafts = vec![
+            draft("before", &[]),
+            draft("wrong", &["T1 falls"]),
+            draft("after", &[]),
+        ];
+        let wrong = publish(drafts, &results).unwrap();
+        let is_there = |name: &str| results.join(name).exists();
+        let there = ["before.json", "wrong.json", "after.json", "after.md"].map(is_there);
+        std::fs::remove_dir_all(&results).unwrap();
+        assert_eq!(there, [true, false, true, true]);
+        assert_eq!(wrong.len(), 2, "{wrong:?}");
+        assert!(wrong[0].contains("T1 falls") && wrong[1].contains("wrong: nothing was published"));
     }
 }

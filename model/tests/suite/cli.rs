@@ -86,6 +86,45 @@ fn a_published_figure_that_drifted_is_a_finding() {
 }
 
 #[test]
+fn what_is_broken_in_a_published_file_is_said() {
+    let results = directory("no-figures");
+    std::fs::write(results.join("session.json"), "{\"command\": 7}").unwrap();
+    let path = results.to_str().unwrap();
+    let output = run(&["check", "--instance", "smallest", "--results", path]);
+    assert_eq!(code(&output), 1);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("session.json"), "{said}");
+}
+
+#[test]
+fn a_trace_that_is_no_run_of_its_instance_is_refused_with_its_line() {
+    let path = directory("traces").join("broken.jsonl");
+    let header = |instance: &str| {
+        format!(
+            "{{\"holdfast_trace\":1,\"spec\":\"session\",\"instance\":\"{instance}\",\
+             \"rules\":\"holdfast\",\"initial\":\"fresh\"}}\n"
+        )
+    };
+    let stop = "{\"action\":\"stop\",\"volume\":1,\"epoch\":2}\n";
+    for (text, ends, says) in [
+        (header("nowhere"), 2, "nowhere"),
+        (
+            header("forged") + "{\"action\":\"jump\"}\n",
+            2,
+            "line 2: not an action",
+        ),
+        (header("forged") + stop, 1, "line 2: stop("),
+        (String::new(), 2, "empty"),
+    ] {
+        std::fs::write(&path, &text).unwrap();
+        let output = run(&["trace", path.to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(code(&output), ends, "{text}: {said}");
+        assert!(said.contains(says), "{text}: {said}");
+    }
+}
+
+#[test]
 fn mutants_are_reported_one_object_a_line() {
     let output = run(&["mutants", "--json", "--only", "seed-"]);
     assert_eq!(code(&output), 0);
