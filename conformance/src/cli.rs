@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_conformance::environment::{Environment, find_workspace};
 use holdfast_conformance::l1::{self, InstanceWalk};
 use holdfast_conformance::product::{Disagreement, Patience};
+use holdfast_conformance::published;
 use holdfast_conformance::report::Row;
 use holdfast_conformance::sabotage::{self, Sabotage, Scratch};
 use holdfast_model::checking::{Spec as _, action_text};
@@ -86,6 +87,9 @@ struct SabotageArgs {
     /// Only see whether the patches still fit the sources; builds nothing.
     #[arg(long)]
     apply_only: bool,
+    /// Publish what was caught in `docs/results`.
+    #[arg(long, conflicts_with = "apply_only")]
+    bless: bool,
     /// Do not first see the checks pass on the unbroken product (they were seen to).
     #[arg(long)]
     skip_baseline: bool,
@@ -141,6 +145,7 @@ fn run_sabotages(arguments: &SabotageArgs) -> Result<u8, Environment> {
         all.iter().for_each(|s| eprintln!("  {}", s.name));
         return Ok(USAGE);
     }
+    let names: Vec<String> = all.iter().map(|s| s.name.clone()).collect();
     let chosen: Vec<Sabotage> = all
         .into_iter()
         .filter(|s| arguments.id.is_empty() || arguments.id.iter().any(|id| s.is_called(id)))
@@ -157,18 +162,19 @@ fn run_sabotages(arguments: &SabotageArgs) -> Result<u8, Environment> {
         eprintln!("the unbroken product first ({})", scratch.tree().display());
         sabotage::prove_baseline(&scratch, &chosen)?;
     }
-    let mut survivors = 0;
+    let mut rows = Vec::with_capacity(chosen.len());
     for each in &chosen {
         let row = sabotage::run(&scratch, each)?;
-        survivors += usize::from(!row.caught);
         print_sabotage(&row, arguments.json);
+        rows.push(row);
     }
-    eprintln!("{} of {} caught", chosen.len() - survivors, chosen.len());
-    Ok(if survivors == 0 && !chosen.is_empty() {
-        GOOD
-    } else {
-        FINDING
-    })
+    let caught = rows.iter().filter(|row| row.caught).count();
+    eprintln!("{caught} of {} caught", rows.len());
+    let good = caught == rows.len() && !rows.is_empty();
+    if arguments.bless {
+        published::write_sabotages(&workspace, &names, rows)?;
+    }
+    Ok(if good { GOOD } else { FINDING })
 }
 
 fn see_whether_they_apply(scratch: &Scratch, chosen: &[Sabotage]) -> Result<u8, Environment> {

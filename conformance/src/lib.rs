@@ -15,5 +15,6 @@
 pub mod environment;
 pub mod l1;
 pub mod product;
+pub mod published;
 pub mod report;
 pub mod sabotage;

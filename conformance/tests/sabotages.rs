@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use holdfast_conformance::published;
 use holdfast_conformance::sabotage::{self, Applied, Outcome, Sabotage, Scratch};
 
 fn workspace() -> PathBuf {
@@ -38,6 +39,25 @@ fn every_sabotage_still_applies() {
         })
         .collect();
     assert_eq!(misfits, [""; 0]);
+}
+
+#[test]
+fn every_sabotage_is_published_as_caught() {
+    let published: BTreeSet<String> = published::read_sabotages(&workspace())
+        .unwrap()
+        .into_iter()
+        .filter(|published| published.row.caught)
+        .map(|published| published.row.name)
+        .collect();
+    let patches: BTreeSet<String> = Sabotage::read_all(&workspace())
+        .unwrap()
+        .into_iter()
+        .map(|sabotage| sabotage.name)
+        .collect();
+    assert_eq!(
+        published, patches,
+        "publish with `sabotage [ID...] --bless`"
+    );
 }
 
 /// A workspace of one crate, `impl/engine`, with one function and the test of it.

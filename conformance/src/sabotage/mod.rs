@@ -14,7 +14,7 @@ pub mod scratch;
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use build::Verdict;
 pub use patch::{Check, DIRECTORY, Sabotage};
@@ -23,7 +23,7 @@ pub use scratch::{Applied, Scratch};
 use crate::environment::Environment;
 
 /// What became of one patch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// What had to fall fell.
@@ -41,7 +41,7 @@ pub enum Outcome {
 }
 
 /// One row of the report.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Row {
     /// The row of the failure catalogue.
     pub id: String,
