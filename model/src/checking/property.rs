@@ -118,6 +118,32 @@ impl<S: Spec> Property<S> {
             Check::Leads { .. } => Kind::Leads,
         }
     }
+
+    /// Whether it is claimed of every state, and false in this one.
+    pub fn falls_in(&self, spec: &S, state: &S::State) -> bool {
+        match self.check {
+            Check::Always(holds) => holds(spec, state) == Verdict::Falls,
+            Check::Step(_)
+            | Check::Call(_)
+            | Check::Sometimes(_)
+            | Check::SometimesStep(_)
+            | Check::Refused(_)
+            | Check::Leads { .. } => false,
+        }
+    }
+
+    /// Whether it is claimed of every call, or of every granted one, and false of this one.
+    pub fn falls_by(&self, spec: &S, step: &Step<'_, S>) -> bool {
+        match self.check {
+            Check::Step(holds) => step.after.is_ok() && holds(spec, step) == Verdict::Falls,
+            Check::Call(holds) => holds(spec, step) == Verdict::Falls,
+            Check::Always(_)
+            | Check::Sometimes(_)
+            | Check::SometimesStep(_)
+            | Check::Refused(_)
+            | Check::Leads { .. } => false,
+        }
+    }
 }
 
 #[cfg(test)]

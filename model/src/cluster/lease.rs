@@ -48,10 +48,11 @@ impl Cluster {
         s.record.renewal = Renewal::Asked(primary);
     }
 
-    /// Only the primary of the present epoch is granted anything; a mint takes a request off.
+    /// Only the primary of the present epoch can have asked: a mint, and its own stopping, take the
+    /// request off.
     pub(super) fn may_grant_lease(&self, s: &State) -> Guard {
         match s.record.renewal {
-            Renewal::Asked(node) => unless(s.record.primary == node, Refusal::NotPrimary),
+            Renewal::Asked(_) => Ok(()),
             Renewal::None | Renewal::Answered(_) | Renewal::Late(_) => Err(Refusal::NothingToDo),
         }
     }

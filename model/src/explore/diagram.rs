@@ -2,7 +2,7 @@
 //! see them, and the walk along a path that puts its picture together.
 
 use super::picture::{Card, Event, Fall, Lane, Picture, Row, Shape, Tone};
-use crate::checking::{Check, Property, Spec, Step, Trace, TraceError, Verdict};
+use crate::checking::{Property, Spec, Step, Trace, TraceError};
 
 /// A specification that can be drawn.
 ///
@@ -41,7 +41,7 @@ pub fn picture<S: Diagram>(
     wanted: Option<&str>,
 ) -> Picture {
     let properties = S::properties();
-    let mut fallen: Vec<&'static str> = states_fallen(spec, &properties, initial);
+    let mut fallen = fallen(&properties, |property| property.falls_in(spec, initial));
     let mut before = *initial;
     let mut rows = Vec::with_capacity(calls.len());
     for (number, &(action, refused)) in calls.iter().enumerate() {
@@ -116,21 +116,27 @@ fn take<S: Diagram>(
     let mut event = spec.event(action);
     let refusal = spec.guard(before, action).err();
     if let (Some(reason), Some(refusal)) = (refused, refusal) {
-        let found = calls_fallen(spec, properties, before, action, Err(refusal), None);
+        let step = Step {
+            before,
+            action,
+            after: Err(refusal),
+            outputs: None,
+        };
+        let found = fallen(properties, |property| property.falls_by(spec, &step));
         return (bounced(event, reason), *before, found);
     }
     let (after, outputs) = spec.apply(before, action);
     spec.detail(before, action, &after, &mut event);
-    let mut found = states_fallen(spec, properties, &after);
-    let outputs = Some(&outputs);
-    found.extend(calls_fallen(
-        spec,
-        properties,
+    let mut found = fallen(properties, |property| property.falls_in(spec, &after));
+    let step = Step {
         before,
         action,
-        Ok(&after),
-        outputs,
-    ));
+        after: Ok(&after),
+        outputs: Some(&outputs),
+    };
+    found.extend(fallen(properties, |property| {
+        property.falls_by(spec, &step)
+    }));
     (event, after, found)
 }
 
@@ -145,49 +151,12 @@ fn bounced(mut event: Event, reason: &str) -> Event {
     event.toned(Tone::Refused)
 }
 
-fn states_fallen<S: Spec>(
-    spec: &S,
+/// The names of those that fall.
+fn fallen<S: Spec>(
     properties: &[Property<S>],
-    state: &S::State,
+    falls: impl Fn(&Property<S>) -> bool,
 ) -> Vec<&'static str> {
-    let falls = |property: &&Property<S>| match property.check {
-        Check::Always(holds) => holds(spec, state) == Verdict::Falls,
-        Check::Step(_)
-        | Check::Call(_)
-        | Check::Sometimes(_)
-        | Check::SometimesStep(_)
-        | Check::Refused(_)
-        | Check::Leads { .. } => false,
-    };
-    let fallen = properties.iter().filter(falls);
-    fallen.map(|property| property.name).collect()
-}
-
-fn calls_fallen<S: Spec>(
-    spec: &S,
-    properties: &[Property<S>],
-    before: &S::State,
-    action: S::Action,
-    after: Result<&S::State, S::Refusal>,
-    outputs: Option<&S::Outputs>,
-) -> Vec<&'static str> {
-    let granted = after.is_ok();
-    let step = Step {
-        before,
-        action,
-        after,
-        outputs,
-    };
-    let falls = |property: &&Property<S>| match property.check {
-        Check::Step(holds) => granted && holds(spec, &step) == Verdict::Falls,
-        Check::Call(holds) => holds(spec, &step) == Verdict::Falls,
-        Check::Always(_)
-        | Check::Sometimes(_)
-        | Check::SometimesStep(_)
-        | Check::Refused(_)
-        | Check::Leads { .. } => false,
-    };
-    let fallen = properties.iter().filter(falls);
+    let fallen = properties.iter().filter(|property| falls(property));
     fallen.map(|property| property.name).collect()
 }
 

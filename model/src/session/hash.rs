@@ -112,8 +112,8 @@ impl Hash for Sender {
             acknowledged,
             session,
         } = *self;
-        let reason = reason.map_or(ABSENT, |reason| reason as u8);
-        let acknowledged = acknowledged.unwrap_or(ABSENT);
+        let reason = or_absent(reason.map(|reason| reason as u8));
+        let acknowledged = or_absent(acknowledged);
         let (member, present) = (u8::from(member), u8::from(session.is_some()));
         word(
             hasher,

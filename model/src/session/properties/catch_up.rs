@@ -1,9 +1,9 @@
 //! What a catch-up may do: T1, T3, T9, T10, F35, and the length of its plan (A5).
 
-use super::{Of, addressed, catch_up, completed, each, plan};
+use super::{Of, OnSession, addressed, catch_up, completed, each, on_session, plan};
 use crate::checking::{Step, Verdict};
 use crate::session::Session as Spec;
-use crate::session::action::{Action, Call};
+use crate::session::action::Call;
 use crate::session::state::{CatchUp, Phase, State, TailReplay};
 use crate::session::vocabulary::{Pin, SessionKind, Slot, Truncate};
 
@@ -150,15 +150,12 @@ fn handshake(
     step: &Step<'_, Spec>,
     judge: impl Fn(&Of<'_>, &Of<'_>) -> Verdict,
 ) -> Verdict {
-    let (Action::OnSession(token, Call::Handshake { .. }), Ok(after)) = (step.action, step.after)
-    else {
-        return Verdict::Vacuous;
-    };
-    match (
-        addressed(spec, step.before, token),
-        addressed(spec, after, token),
-    ) {
-        (Some(before), Some(after)) => judge(&before, &after),
-        (Some(_) | None, Some(_) | None) => Verdict::Vacuous,
+    match on_session(spec, step) {
+        Some(OnSession {
+            call: Call::Handshake { .. },
+            before,
+            after,
+        }) => judge(&before, &after),
+        Some(_) | None => Verdict::Vacuous,
     }
 }

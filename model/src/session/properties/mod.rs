@@ -12,12 +12,13 @@ mod rebuild;
 mod tokens;
 
 use super::Session as Spec;
+use super::action::{Action, Call};
 use super::state::{
     CatchUp, Completed, Ghost, History, Phase, Plan, SENDERS, Sender, Session, State, TailReplay,
     Transfer, Volume,
 };
 use super::vocabulary::Token;
-use crate::checking::{Check, Property, Verdict};
+use crate::checking::{Check, Property, Step, Verdict};
 
 /// Everything about one sender in one state.
 struct Of<'a> {
@@ -54,6 +55,25 @@ fn each(spec: &Spec, state: &State, judge: impl Fn(Of<'_>) -> Verdict) -> Verdic
 /// The sender that a call on a session addresses.
 fn addressed<'a>(spec: &Spec, state: &'a State, token: Token) -> Option<Of<'a>> {
     of(spec, state, spec.slot(token.volume, token.replica)?)
+}
+
+/// A granted call on a session, with the sender that it addresses, before and after; `None` for any
+/// other step, and where there is no such sender.
+struct OnSession<'a> {
+    call: Call,
+    before: Of<'a>,
+    after: Of<'a>,
+}
+
+fn on_session<'a>(spec: &Spec, step: &'a Step<'_, Spec>) -> Option<OnSession<'a>> {
+    let (Action::OnSession(token, call), Ok(after)) = (step.action, step.after) else {
+        return None;
+    };
+    Some(OnSession {
+        call,
+        before: addressed(spec, step.before, token)?,
+        after: addressed(spec, after, token)?,
+    })
 }
 
 fn completed(at: &Of<'_>) -> Option<Completed> {
@@ -115,7 +135,7 @@ const fn property(name: &'static str, says: &'static str, check: Check<Spec>) ->
 
 /// Every property and every witness.
 pub(super) fn all() -> Vec<Property<Spec>> {
-    use Check::{Always, Call, Leads, Step};
+    use Check::{Always, Leads};
     let mut all = vec![
         property(
             "T1",
@@ -137,7 +157,7 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "T3_begins",
             "a catch-up begins on a trusted base that lacks nothing of what was acknowledged",
-            Step(catch_up::t3_begins),
+            Check::Step(catch_up::t3_begins),
         ),
         property(
             "T3",
@@ -147,7 +167,7 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "T3_monotone",
             "no position of a session goes back in its phase",
-            Step(catch_up::t3_monotone),
+            Check::Step(catch_up::t3_monotone),
         ),
         property(
             "T4",
@@ -164,22 +184,22 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "T7",
             "a call with a token of which any part is not current is refused",
-            Call(tokens::t7),
+            Check::Call(tokens::t7),
         ),
         property(
             "T7_ids",
             "no session id is given twice",
-            Step(tokens::t7_ids),
+            Check::Step(tokens::t7_ids),
         ),
         property(
             "T8",
             "an endpoint changes only by an assignment, only forward, and its session ends",
-            Step(tokens::t8),
+            Check::Step(tokens::t8),
         ),
         property(
             "A10",
             "after a change of address there is a session only if the assignment asked for it",
-            Step(tokens::a10),
+            Check::Step(tokens::a10),
         ),
         property(
             "T9",
@@ -189,7 +209,7 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "T10_decided",
             "nobody is sent to catch-up over history that is not retained",
-            Step(catch_up::t10_decided),
+            Check::Step(catch_up::t10_decided),
         ),
         property(
             "T10",
@@ -199,12 +219,12 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "A6",
             "losing a pin ends the session, and a rebuild is needed",
-            Step(tokens::a6),
+            Check::Step(tokens::a6),
         ),
         property(
             "T11",
             "the source of a rebuild and its reason are those that the history gives",
-            Step(rebuild::t11),
+            Check::Step(rebuild::t11),
         ),
         property(
             "T12",
@@ -241,38 +261,38 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "C5",
             "a repeated assignment succeeds and changes nothing",
-            Call(authority::c5),
+            Check::Call(authority::c5),
         ),
         property(
             "F67",
             "an older assignment changes nothing",
-            Call(authority::f67),
+            Check::Call(authority::f67),
         ),
         property(
             "F68",
             "a call for one volume changes no other",
-            Step(authority::f68),
+            Check::Step(authority::f68),
         ),
         property(
             "F81",
             "no epoch and no session counter goes back",
-            Step(authority::f81),
+            Check::Step(authority::f81),
         ),
         property(
             "F86",
             "a newer assignment is in force when it was accepted",
-            Step(authority::f86),
+            Check::Step(authority::f86),
         ),
         property(
             "F57",
             "no rebuild begins while its replica is a member",
-            Step(rebuild::f57),
+            Check::Step(rebuild::f57),
         ),
         property(
             "F69",
             "nobody is classified or rebuilt by a primary that is untrusted or has not logged its \
              epoch-start entry",
-            Step(authority::f69),
+            Check::Step(authority::f69),
         ),
         property(
             "F35",
@@ -282,7 +302,7 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "A5",
             "a session over its budget is ended by the check",
-            Step(tokens::a5),
+            Check::Step(tokens::a5),
         ),
         property(
             "A5_entries",
@@ -292,7 +312,7 @@ pub(super) fn all() -> Vec<Property<Spec>> {
         property(
             "A11",
             "after a fault or a time-out the token of the session is dead",
-            Step(tokens::a11),
+            Check::Step(tokens::a11),
         ),
         property(
             "A4",

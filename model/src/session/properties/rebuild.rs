@@ -1,9 +1,9 @@
 //! What a rebuild owes and proves: T4, T5, T6, T11, T12, T17, F57.
 
-use super::{addressed, completed, each, of, plan, tail_replay};
+use super::{OnSession, completed, each, of, on_session, plan, tail_replay};
 use crate::checking::{Step, Verdict};
 use crate::session::Session as Spec;
-use crate::session::action::{Action, Call};
+use crate::session::action::Call;
 use crate::session::ghosts::session_source_is_snapshot;
 use crate::session::state::State;
 use crate::session::vocabulary::{SenderState, SessionKind, Source, SourceReason};
@@ -36,15 +36,12 @@ pub(super) fn t5_t6(spec: &Spec, state: &State) -> Verdict {
 }
 
 pub(super) fn t11(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let (Action::OnSession(token, Call::SelectSource { .. }), Ok(after)) =
-        (step.action, step.after)
+    let Some(OnSession {
+        call: Call::SelectSource { .. },
+        before,
+        after,
+    }) = on_session(spec, step)
     else {
-        return Verdict::Vacuous;
-    };
-    let (Some(before), Some(after)) = (
-        addressed(spec, step.before, token),
-        addressed(spec, after, token),
-    ) else {
         return Verdict::Vacuous;
     };
     let history = before.history;

@@ -1,6 +1,6 @@
 //! What a session's identity is worth, and how it ends: T7, T8, A10, A11, A6, A5, F71.
 
-use super::{addressed, of};
+use super::{Of, OnSession, addressed, of, on_session};
 use crate::checking::{Step, Verdict};
 use crate::session::Session as Spec;
 use crate::session::action::{Action, Authority, Call};
@@ -39,24 +39,36 @@ pub(super) fn t7_ids(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 }
 
 pub(super) fn t8(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let Ok(after) = step.after else {
-        return Verdict::Vacuous;
-    };
-    (0..spec.senders()).fold(Verdict::Vacuous, |verdict, slot| {
-        let (Some(was), Some(is)) = (of(spec, step.before, slot), of(spec, after, slot)) else {
-            return verdict;
-        };
-        let moved = was.sender.endpoint != is.sender.endpoint;
-        verdict.and(Verdict::implies(moved, || {
-            let ended = |before: &Session| is.session.is_none_or(|now| now.id != before.id);
-            matches!(step.action, Action::Authority(Authority::Assign { .. }))
-                && is.sender.endpoint.version > was.sender.endpoint.version
-                && was.session.is_none_or(ended)
-        }))
+    each_moved(spec, step, |was, is| {
+        let ended = |before: &Session| is.session.is_none_or(|now| now.id != before.id);
+        matches!(step.action, Action::Authority(Authority::Assign { .. }))
+            && is.sender.endpoint.version > was.sender.endpoint.version
+            && was.session.is_none_or(ended)
     })
 }
 
 pub(super) fn a10(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    each_moved(spec, step, |_, is| {
+        let asked = match step.action {
+            Action::Authority(Authority::Assign { assignment, .. }) => {
+                let named = assignment.replicas[is.slot];
+                named.is_some_and(|named| named.intent != Intent::Nothing)
+            }
+            Action::Authority(Authority::Fence { .. } | Authority::Stop { .. })
+            | Action::Begin(_)
+            | Action::OnSession(..)
+            | Action::World(_) => false,
+        };
+        asked || is.session.is_none()
+    })
+}
+
+/// Judges every sender whose endpoint a step changed.
+fn each_moved(
+    spec: &Spec,
+    step: &Step<'_, Spec>,
+    judge: impl Fn(&Of<'_>, &Of<'_>) -> bool,
+) -> Verdict {
     let Ok(after) = step.after else {
         return Verdict::Vacuous;
     };
@@ -65,19 +77,7 @@ pub(super) fn a10(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
             return verdict;
         };
         let moved = was.sender.endpoint != is.sender.endpoint;
-        verdict.and(Verdict::implies(moved, || {
-            let asked = match step.action {
-                Action::Authority(Authority::Assign { assignment, .. }) => {
-                    let named = assignment.replicas[slot];
-                    named.is_some_and(|named| named.intent != Intent::Nothing)
-                }
-                Action::Authority(Authority::Fence { .. } | Authority::Stop { .. })
-                | Action::Begin(_)
-                | Action::OnSession(..)
-                | Action::World(_) => false,
-            };
-            asked || is.session.is_none()
-        }))
+        verdict.and(Verdict::implies(moved, || judge(&was, &is)))
     })
 }
 
@@ -102,15 +102,12 @@ pub(super) fn a6(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
 }
 
 pub(super) fn a5(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
-    let (Action::OnSession(token, Call::CheckBudget { pinned_bytes }), Ok(after)) =
-        (step.action, step.after)
+    let Some(OnSession {
+        call: Call::CheckBudget { pinned_bytes },
+        before,
+        after,
+    }) = on_session(spec, step)
     else {
-        return Verdict::Vacuous;
-    };
-    let (Some(before), Some(after)) = (
-        addressed(spec, step.before, token),
-        addressed(spec, after, token),
-    ) else {
         return Verdict::Vacuous;
     };
     let Some(session) = before.session else {
