@@ -1,5 +1,6 @@
 //! The commands. What they report they have just computed: no command prints stored figures.
 
+mod guards;
 mod runs;
 mod twins;
 
@@ -9,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, Draft, GuardRow, GuardVerdict, Instance, MutantRow, Published, Suite, SuiteError,
-    TraceError, check_all, drift, findings, publish, revision, suites,
+    CheckRow, Draft, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all, drift,
+    findings, publish, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -86,6 +87,12 @@ struct MutantArgs {
     /// With `--guards`: over all instances, not only those of every build.
     #[arg(long, requires = "guards")]
     full: bool,
+    /// With `--guards`: rewrites the published figures from what is found.
+    #[arg(long, requires = "guards")]
+    bless: bool,
+    /// Where the published figures are.
+    #[arg(long, value_name = "DIR", default_value = "docs/results")]
+    results: PathBuf,
 }
 
 /// How a command ends other than well.
@@ -327,63 +334,9 @@ fn kill_all(
     Ok(rows)
 }
 
-/// Deletes every condition of every guard, and tells what falls.
-fn guards(arguments: &MutantArgs) -> Result<(), Failure> {
-    let mut wrong = Vec::new();
-    for suite in suites() {
-        let rows = suite.guards(arguments.full)?;
-        if !arguments.json {
-            tell_guards(suite.name(), &rows)?;
-        }
-        for row in rows {
-            if arguments.json {
-                line(&as_json(&row)?)?;
-            }
-            wrong.extend(row.finding());
-        }
-    }
-    if wrong.is_empty() {
-        Ok(())
-    } else {
-        Err(Failure::Findings(wrong))
-    }
-}
-
-fn tell_guards(spec: &str, rows: &[GuardRow]) -> io::Result<()> {
-    let count = |verdict| rows.iter().filter(|row| row.verdict == verdict).count();
-    for row in rows {
-        let verdict = match row.verdict {
-            GuardVerdict::Killed => format!(
-                "killed: {} in {}, depth {}",
-                row.property, row.instance, row.depth
-            ),
-            GuardVerdict::Redundant => "redundant: nowhere the only one that fails".to_owned(),
-            GuardVerdict::AnswerOnly => {
-                "answer only: what it alone refuses changes nothing".to_owned()
-            }
-            GuardVerdict::Explained => format!("explained: {}", row.property),
-            GuardVerdict::Survives => "SURVIVES".to_owned(),
-        };
-        line(&format!(
-            "{spec}/{}: {}: {verdict} ({} states, {:.2} s)",
-            row.guard, row.says, row.states, row.seconds
-        ))?;
-    }
-    line(&format!(
-        "{spec}: {} conditions: {} killed, {} redundant, {} seen in the answer only, {} explained, {} \
-         survive",
-        rows.len(),
-        count(GuardVerdict::Killed),
-        count(GuardVerdict::Redundant),
-        count(GuardVerdict::AnswerOnly),
-        count(GuardVerdict::Explained),
-        count(GuardVerdict::Survives),
-    ))
-}
-
 fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
     if arguments.guards {
-        return guards(arguments);
+        return guards::run(arguments);
     }
     let mut wrong = Vec::new();
     let mut count = 0;

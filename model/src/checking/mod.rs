@@ -12,6 +12,7 @@
 
 mod agreement;
 mod codes;
+mod conjunct;
 mod digest;
 mod graph;
 mod guards;
@@ -26,13 +27,15 @@ mod suite;
 mod trace;
 
 pub use agreement::{Checked, Counts};
+pub use conjunct::{Conjunct, Part};
+pub(crate) use conjunct::{because, conjuncts, part};
 pub use graph::{Bounds, Edge, Graph, OutOfBounds, explore, find_fall};
-pub use guards::{GuardRow, GuardVerdict, judge_guards};
+pub use guards::{GuardRow, GuardShare, GuardVerdict, PublishedGuards, judge_guards};
 pub use lattice::check_all;
 pub use mutation::Mutant;
 pub use property::{Check, Kind, Property, Step, Verdict};
 pub use report::{CheckRow, Exact, MutantRow, PropertyRow, StaterightRow, findings};
 pub use results::{Draft, Drift, Published, drift, markdown, publish, revision};
-pub use spec::{Conjunct, Instance, Spec, action_name, action_text};
+pub use spec::{Instance, Spec, action_name, action_text};
 pub use suite::{Suite, SuiteError, check, suites};
 pub use trace::{Header, MAX_LINE_BYTES, MAX_STEPS, Trace, TraceError, TraceStep, read_header};

@@ -28,6 +28,14 @@ impl<S: Spec> Mutant<S> {
     /// # Errors
     /// [`OutOfBounds`] when the broken instance does not fit.
     pub fn kill(&self) -> Result<(MutantRow, Option<Trace<S>>), OutOfBounds> {
+        self.kill_within(Bounds::default())
+    }
+
+    /// The same, among so many states.
+    pub(super) fn kill_within(
+        &self,
+        bounds: Bounds,
+    ) -> Result<(MutantRow, Option<Trace<S>>), OutOfBounds> {
         let begun = Instant::now();
         let mut watched = S::properties();
         watched.retain(|property| match self.property {
@@ -37,7 +45,7 @@ impl<S: Spec> Mutant<S> {
                 Check::Sometimes(_) | Check::SometimesStep(_) | Check::Refused(_)
             ),
         });
-        let mut graph = find_fall(&self.spec, &watched, Bounds::default())?;
+        let mut graph = find_fall(&self.spec, &watched, bounds)?;
         if graph.tallies.iter().all(|tally| tally.fall.is_none()) {
             // Nothing fell on the way, so that the graph is whole.
             graph.judge_liveness();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::{Mutant, Property};
+use super::{Conjunct, Mutant, Property};
 
 /// A specification with one choice of bounds and rules.
 ///
@@ -63,7 +63,7 @@ pub trait Spec: Clone + Send + Sync + 'static {
         &[]
     }
     /// The place in [`Spec::conjuncts`] of the first condition that the action does not meet; `None`
-    /// exactly when [`Spec::guard`] grants it.
+    /// when [`Spec::guard`] grants it, or refuses it for a bound of the instance, which is no rule.
     fn objection(&self, _state: &Self::State, _action: Self::Action) -> Option<usize> {
         None
     }
@@ -78,17 +78,6 @@ pub trait Spec: Clone + Send + Sync + 'static {
     fn at(instance: &str) -> Option<Self>;
     /// Every rule that can be switched off, with the property that must then fall.
     fn mutants() -> Vec<Mutant<Self>>;
-}
-
-/// One condition of one guard.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Conjunct {
-    /// The call, or the group of calls, whose guard it is.
-    pub guard: &'static str,
-    /// What must be so.
-    pub says: &'static str,
-    /// Why no property falls without it, where that is known and meant.
-    pub unseen: Option<&'static str>,
 }
 
 /// One choice of bounds.

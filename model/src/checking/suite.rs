@@ -192,7 +192,8 @@ impl<S: Diagram> Suite for Of<S> {
     fn guards(&self, full: bool) -> Result<Vec<GuardRow>, SuiteError> {
         let instances = S::instances().iter().filter(|i| i.quick || full);
         let instances: Result<Vec<S>, _> = instances.map(|i| Self::at(i.name)).collect();
-        Ok(judge_guards(&instances?)?)
+        let all: Vec<usize> = (0..S::conjuncts().len()).collect();
+        Ok(judge_guards(&instances?, &all)?)
     }
 
     fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {

@@ -80,6 +80,9 @@ impl Spec {
             offer(epoch, revision - 1, other);
         }
         offer(epoch - 1, revision + 5, [None; SENDERS]);
+        if let Some(back) = self.moved_back(state, volume) {
+            offer(epoch, revision + 1, back);
+        }
         let fence = |epoch| Action::Authority(Authority::Fence { volume, epoch });
         let stop = |epoch| Action::Authority(Authority::Stop { volume, epoch });
         if self.bounds.moves.fence && epoch < self.bounds.epochs {
@@ -167,6 +170,16 @@ impl Spec {
             member[slot] = Some(named(version, true, Intent::Rebuild));
             all.push(member);
         }
+    }
+
+    /// An assignment that puts a replica back to the endpoint before its present one.
+    fn moved_back(&self, state: &State, volume: u8) -> Option<[Option<Named>; SENDERS]> {
+        let slot = self.place_of(volume);
+        let sender = state.senders[slot].filter(|_| self.bounds.forged)?;
+        let earlier = sender.endpoint.version - 1;
+        let mut said = present(state, self, volume);
+        said[slot] = Some(named(earlier, sender.member, Intent::Nothing));
+        (earlier > 0).then_some(said)
     }
 
     fn beginnings(&self, state: &State, slot: usize, calls: &mut Vec<Action>) {

@@ -4,28 +4,7 @@
 //! what makes it possible to ask of each alone whether it is ever the only one in the way, and what
 //! falls without it (`holdfast-model mutants --guards`).
 
-use crate::checking::Conjunct as Named;
-
-/// Why no property falls without a condition, where that is known and meant.
-const fn unseen(_conjunct: Conjunct) -> Option<&'static str> {
-    None
-}
-
-macro_rules! conjuncts {
-    ($($name:ident: $place:literal, $says:literal;)*) => {
-        /// One condition of one guard.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Conjunct {
-            $(#[doc = concat!("`", $place, "`: ", $says, ".")] $name,)*
-        }
-
-        /// All of them, in the order of the prose.
-        pub(super) const ALL: &[Conjunct] = &[$(Conjunct::$name),*];
-
-        /// Their names: the call whose guard it is, and what must be so.
-        pub(super) const NAMES: &[Named] = &[$(Named { guard: $place, says: $says, unseen: unseen(Conjunct::$name) }),*];
-    };
-}
+use crate::checking::conjuncts;
 
 conjuncts! {
     AssignNotOlder: "assign", "the assignment is not older than the volume's";
@@ -60,23 +39,30 @@ conjuncts! {
     FactsLineageDurable: "handshake", "the replica's lineage ends within its log";
     FactsLineagePresent: "handshake", "a replica that has entries has a lineage";
     HistoryCheckpointBound: "history", "the primary's checkpoint is within its extent bound";
-    HistoryCheckpointDurable: "history", "the primary's checkpoint is within what is synced";
-    HistoryLineageHead: "history", "the primary's lineage ends within its log";
-    HistoryLineagePresent: "history", "a primary that has entries has a lineage";
+    HistoryCheckpointDurable: "history", "the primary's checkpoint is within what is synced",
+        because "a checkpoint within the extent bound and beyond what is synced leaves the base untrusted, which is refused";
+    HistoryLineageHead: "history", "the primary's lineage ends within its log",
+        because "the lineage's last entry must be the epoch-start entry, and that must be within the log";
+    HistoryLineagePresent: "history", "a primary that has entries has a lineage",
+        because "without a lineage its last entry is not the epoch-start entry, which is refused";
     HistoryDurableHead: "history", "what is synced is within the log";
     HistoryCommittedHead: "history", "what is committed is within the log";
-    HistoryEpochStartHead: "history", "the epoch-start entry is within the log";
+    HistoryEpochStartHead: "history", "the epoch-start entry is within the log",
+        because "the epoch-start entry must be the lineage's last entry, and that must be within the log";
     HistoryRetainedHead: "history", "what is retained begins within the log";
     HistorySnapshotHead: "history", "the snapshot is within the log";
     NoNewerEpoch: "handshake", "the replica's log ends in no newer epoch";
     EpochStarted: "history", "the epoch-start entry is logged";
     EpochStartLast: "history", "the lineage's last entry is the volume's epoch at its epoch-start entry";
     PrimaryTrusted: "history", "the primary's own base is trusted";
-    PinnedPhase: "pinned", "the phase is catch_up or source_select";
+    PinnedPhase: "pinned", "the phase is catch_up or source_select",
+        because "a pin is requested in these phases alone";
     PinnedRequested: "pinned", "the pin is requested";
-    PinFailedPhase: "pin_failed", "the phase is catch_up or source_select";
+    PinFailedPhase: "pin_failed", "the phase is catch_up or source_select",
+        because "a pin is requested in these phases alone";
     PinFailedRequested: "pin_failed", "the pin is requested";
-    PinLostPhase: "pin_lost", "the phase can hold a pin";
+    PinLostPhase: "pin_lost", "the phase can hold a pin",
+        because "a pin is held in these phases alone";
     PinLostHeld: "pin_lost", "the pin is held";
     TruncatedPhase: "truncated", "the phase is catch_up";
     TruncatedRequired: "truncated", "a truncation is required and not confirmed";
@@ -89,8 +75,10 @@ conjuncts! {
     ProgressNotBack: "progress", "the position does not go back";
     ProgressWithinGoal: "progress", "the position is within the goal";
     CompletePhase: "complete", "the phase is catch_up or tail_replay";
-    CompleteCut: "complete", "no truncation is outstanding";
-    CompletePinned: "complete", "no pin is outstanding";
+    CompleteCut: "complete", "no truncation is outstanding",
+        because "nothing is acknowledged while a truncation is outstanding, so the goal is not either";
+    CompletePinned: "complete", "no pin is outstanding",
+        because "nothing is acknowledged while a pin is outstanding, so the goal is not either";
     CompleteConverged: "complete", "the goal was acknowledged";
     AcknowledgedPhase: "acknowledged", "the phase is completed";
     AcknowledgedNotBack: "acknowledged", "the position does not go back";

@@ -5,7 +5,7 @@ use super::Session as Spec;
 use super::action::{Action, Call, Defect, Disk, Facts, HistoryReport, Inputs, Move, Retained};
 use super::log::{LOG_MAX, Lineage};
 use super::state::{History, State};
-use super::vocabulary::{Lsn, Slot};
+use super::vocabulary::{Lsn, Slot, Token};
 
 impl Spec {
     /// What a call gets beside the parameters that its action names.
@@ -31,6 +31,21 @@ impl Spec {
             retained_from: history.retained_from,
             head: history.log.head(),
         }
+    }
+
+    /// Whether a report of the primary's history is what its disk says.
+    pub(super) fn is_as_reported(
+        &self,
+        state: &State,
+        token: Token,
+        report: HistoryReport,
+    ) -> bool {
+        let Some(at) = self.volume_place(token.volume) else {
+            return false;
+        };
+        let epoch = state.volumes[at].map_or(0, |volume| volume.epoch);
+        let history = &state.histories[at];
+        reported(history, epoch, report) == reported(history, epoch, HistoryReport::True)
     }
 
     /// The moves of the surroundings themselves.

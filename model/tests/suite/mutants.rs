@@ -1,6 +1,6 @@
 //! Every rule that is broken is missed by a property.
 
-use holdfast_model::checking::{Spec, suites};
+use holdfast_model::checking::{GuardVerdict, Spec, judge_guards, suites};
 use holdfast_model::session::Session;
 
 #[test]
@@ -61,4 +61,62 @@ fn the_rules_of_the_protocol_break_nothing_that_a_mutant_breaks() {
             mutant.id
         );
     }
+}
+
+/// The places of conditions, by the call and the first words of what must be so.
+fn places<S: Spec>(named: &[(&str, &str)]) -> Vec<usize> {
+    let place = |&(guard, says): &(&str, &str)| {
+        let mut found = (0..S::conjuncts().len()).filter(|&at| {
+            let conjunct = &S::conjuncts()[at];
+            conjunct.guard == guard && conjunct.says.starts_with(says)
+        });
+        let at = found.next();
+        assert!(
+            found.next().is_none(),
+            "{guard}, {says:?} is not one condition"
+        );
+        at.unwrap_or_else(|| panic!("there is no condition {guard}, {says:?}"))
+    };
+    named.iter().map(place).collect()
+}
+
+#[test]
+fn a_fixed_few_conditions_cannot_be_deleted_without_the_fall_of_a_property() {
+    let few = [
+        ("stop", "the epoch is the volume's", "A3_asked"),
+        ("attach, supersede", "the epoch is the volume's", "A3_asked"),
+        ("token", "the session is the present one", "T7"),
+        ("handshake", "the replica's lineage ends within", "T2_told"),
+        (
+            "handshake",
+            "the replica's log ends in no newer",
+            "A3_deposed",
+        ),
+        ("progress", "no pin is outstanding", "T10_promised"),
+        ("pin_failed", "the pin is requested", "A11_pins"),
+    ];
+    let instances = ["smallest", "forged"].map(|name| Session::at(name).unwrap());
+    let named: Vec<(&str, &str)> = few.iter().map(|few| (few.0, few.1)).collect();
+    let rows = judge_guards(&instances, &places::<Session>(&named)).unwrap();
+    for ((guard, says, property), row) in few.iter().zip(&rows) {
+        assert_eq!(row.verdict, GuardVerdict::Killed, "{guard}: {says}");
+        assert_eq!(row.property.as_deref(), Some(*property), "{guard}: {says}");
+    }
+}
+
+#[test]
+fn a_condition_that_shows_in_the_answer_alone_is_told_from_one_that_nothing_asks_for() {
+    let named = [
+        ("fence", "the volume is known"),
+        ("complete", "no pin is outstanding"),
+    ];
+    let instances = [Session::at("smallest").unwrap()];
+    let rows = judge_guards(&instances, &places::<Session>(&named)).unwrap();
+    assert_eq!(rows[0].verdict, GuardVerdict::AnswerOnly);
+    assert_eq!(rows[1].verdict, GuardVerdict::Redundant);
+    assert!(
+        rows[1].is_explained(),
+        "the specification says what else refuses it"
+    );
+    assert_eq!(rows[0].finding(), None);
 }

@@ -1,8 +1,9 @@
 //! What being in sync means: T2, C1, T16, F60, and that a session is of the present (A3).
 
-use super::{completed, each};
-use crate::checking::Verdict;
+use super::{OnSession, completed, each, on_session};
+use crate::checking::{Step, Verdict};
 use crate::session::Session as Spec;
+use crate::session::action::Call;
 use crate::session::state::{Completed, State};
 use crate::session::vocabulary::SenderState;
 
@@ -36,6 +37,21 @@ pub(super) fn t16(spec: &Spec, state: &State) -> Verdict {
                 && acked <= at.ghost.log.head()
                 && at.sender.acknowledged.is_some_and(|lsn| lsn >= acked)
         })
+    })
+}
+
+/// Whoever is told that a session completed may count the replica from now on.
+pub(super) fn t16_told(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    let Some(OnSession {
+        call: Call::Complete,
+        after,
+        ..
+    }) = on_session(spec, step)
+    else {
+        return Verdict::Vacuous;
+    };
+    Verdict::implies(true, || {
+        completed(&after).is_some() && after.sender.state == SenderState::InSync
     })
 }
 

@@ -102,6 +102,35 @@ pub(super) fn f86(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     })
 }
 
+/// What is said with an old epoch or an old place, or to a node that leads a newer epoch by now, is
+/// said to somebody else.
+pub(super) fn a3_asked(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    let (Some(outputs), Ok(after)) = (step.outputs, step.after) else {
+        return Verdict::Vacuous;
+    };
+    match step.action {
+        Action::Begin(begin) => Verdict::implies(!outputs.attached.is_empty(), || {
+            let asked = (begin.epoch, begin.endpoint_version);
+            (outputs.attached.iter()).all(|token| (token.epoch, token.endpoint_version) == asked)
+        }),
+        Action::Authority(Authority::Stop { volume, epoch }) => {
+            let serving = |state| {
+                spec.volume(state, volume)
+                    .is_some_and(|known| known.serving)
+            };
+            let stopped = serving(step.before) && !serving(after);
+            Verdict::implies(stopped || !outputs.ended.is_empty(), || {
+                let of_epoch = |known: &Volume| known.epoch == epoch;
+                spec.volume(step.before, volume).is_some_and(of_epoch)
+                    && outputs.ended.iter().all(|(token, _)| token.epoch == epoch)
+            })
+        }
+        Action::Authority(Authority::Assign { .. } | Authority::Fence { .. })
+        | Action::OnSession(..)
+        | Action::World(_) => Verdict::Vacuous,
+    }
+}
+
 pub(super) fn f69(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     let (Action::OnSession(token, Call::Handshake { .. } | Call::SelectSource { .. }), Ok(_)) =
         (step.action, step.after)

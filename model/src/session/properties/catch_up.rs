@@ -5,6 +5,7 @@ use crate::checking::{Step, Verdict};
 use crate::session::Session as Spec;
 use crate::session::action::Call;
 use crate::session::state::{CatchUp, Phase, State, TailReplay};
+use crate::session::surroundings::bit;
 use crate::session::vocabulary::{Pin, SessionKind, Slot, Truncate};
 
 // The properties, in the order of section 9.
@@ -116,6 +117,23 @@ pub(super) fn t10(spec: &Spec, state: &State) -> Verdict {
             at.history
                 .retained_from
                 .is_some_and(|lsn| lsn <= acked.unwrap_or(from).max(from))
+        })
+    })
+}
+
+/// What was acknowledged on the way is a promise that the rest can follow: the log is held at the
+/// source by then.
+pub(super) fn t10_promised(spec: &Spec, state: &State) -> Verdict {
+    each(spec, state, |at| {
+        let Some(session) = at.session else {
+            return Verdict::Vacuous;
+        };
+        let (Some((goal, acked)), Some(from)) = (session.goal_and_acked(), session.replays_from())
+        else {
+            return Verdict::Vacuous;
+        };
+        Verdict::implies(acked.is_some() && from < goal, || {
+            at.ghost.acquired[Slot::Retention as usize] & bit(session.id) != 0
         })
     })
 }

@@ -9,6 +9,7 @@ mod authority;
 mod catch_up;
 mod liveness;
 mod rebuild;
+mod reports;
 mod tokens;
 
 use super::Session as Spec;
@@ -150,6 +151,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             Always(agreement::t2),
         ),
         property(
+            "T2_told",
+            "nothing is decided on a report that contradicts itself",
+            Check::Step(reports::t2_told),
+        ),
+        property(
             "C1",
             "in sync: the replica's image is that of one exact position",
             Always(agreement::c1),
@@ -174,6 +180,17 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             "after an escalation, until a rebuild completes, the sender says that it needs one and \
              why; and otherwise it does not",
             Always(rebuild::t4),
+        ),
+        property(
+            "T4_reasons",
+            "a session escalates only before it is in sync, and only for what is so on the disks, at \
+             the source, by the clock",
+            Check::Step(reports::t4_reasons),
+        ),
+        property(
+            "T5_begins",
+            "a transfer begins only with a plan, and with both pins at the source",
+            Check::Step(rebuild::t5_begins),
         ),
         property(
             "T5_T6",
@@ -217,6 +234,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             Always(catch_up::t10),
         ),
         property(
+            "T10_promised",
+            "what still has to be replayed is pinned at the source before anything is acknowledged",
+            Always(catch_up::t10_promised),
+        ),
+        property(
             "A6",
             "losing a pin ends the session, and a rebuild is needed",
             Check::Step(tokens::a6),
@@ -238,6 +260,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             Always(agreement::t16),
         ),
         property(
+            "T16_told",
+            "whoever is told that a session completed finds its sender in sync",
+            Check::Step(agreement::t16_told),
+        ),
+        property(
             "T17",
             "tail replay begins at the split that was fixed before the transfer, and the log \
              reaches back to it",
@@ -252,6 +279,17 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             "A3",
             "a session is of the present epoch and endpoint, and its sender's state is its own",
             Always(agreement::sessions_are_of_the_present),
+        ),
+        property(
+            "A3_asked",
+            "a session begins in the epoch and at the endpoint that were named, and a stop ends only \
+             what is of the epoch that it named",
+            Check::Step(authority::a3_asked),
+        ),
+        property(
+            "A3_deposed",
+            "nothing is decided over a replica that holds entries of a newer epoch",
+            Check::Step(reports::a3_deposed),
         ),
         property(
             "F71",
@@ -305,6 +343,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             Check::Step(tokens::a5),
         ),
         property(
+            "A5_moves",
+            "the clock of a stall is set back only by what moves the session on",
+            Check::Step(tokens::a5_moves),
+        ),
+        property(
             "A5_entries",
             "no catch-up is longer than its budget",
             Always(catch_up::a5_entries),
@@ -313,6 +356,11 @@ pub(super) fn all() -> Vec<Property<Spec>> {
             "A11",
             "after a fault or a time-out the token of the session is dead",
             Check::Step(tokens::a11),
+        ),
+        property(
+            "A11_pins",
+            "a pin is acquired or fails only while it is asked for, and is lost only while it is held",
+            Check::Step(tokens::a11_pins),
         ),
         property(
             "A4",

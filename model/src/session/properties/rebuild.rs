@@ -35,6 +35,21 @@ pub(super) fn t5_t6(spec: &Spec, state: &State) -> Verdict {
     })
 }
 
+/// Whoever is told that the transfer has begun has made a base untrusted for it.
+pub(super) fn t5_begins(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    let Some(OnSession {
+        call: Call::BeginTransfer { .. },
+        after,
+        ..
+    }) = on_session(spec, step)
+    else {
+        return Verdict::Vacuous;
+    };
+    Verdict::implies(true, || {
+        after.ghost.pinned_for_transfer && after.ghost.target.is_some() && plan(&after).is_some()
+    })
+}
+
 pub(super) fn t11(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     let Some(OnSession {
         call: Call::SelectSource { .. },

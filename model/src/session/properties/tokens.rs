@@ -90,6 +90,51 @@ pub(super) fn a11(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     Verdict::implies(true, || !is_current(spec, after, token))
 }
 
+/// An answer about a pin is one to a question that is still open; what comes after another answer,
+/// or unasked, has no effect.
+pub(super) fn a11_pins(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    let Some(OnSession { call, before, .. }) = on_session(spec, step) else {
+        return Verdict::Vacuous;
+    };
+    let has = |sessions: [u8; 2], slot: Slot| {
+        let bit = before.session.map_or(0, |session| bit(session.id));
+        sessions[slot as usize] & bit != 0
+    };
+    let (asked, acquired) = (before.ghost.asked, before.ghost.acquired);
+    match call {
+        Call::Pinned { slot } | Call::PinFailed { slot } => {
+            Verdict::implies(true, || has(asked, slot) && !has(acquired, slot))
+        }
+        Call::PinLost { slot } => Verdict::implies(true, || has(acquired, slot)),
+        Call::Connect
+        | Call::Hello
+        | Call::Handshake { .. }
+        | Call::Truncated { .. }
+        | Call::TruncationRefused
+        | Call::Progress { .. }
+        | Call::Complete
+        | Call::Acknowledged { .. }
+        | Call::SelectSource { .. }
+        | Call::BeginTransfer { .. }
+        | Call::TransferProgress { .. }
+        | Call::BaseInstalled { .. }
+        | Call::CheckBudget { .. }
+        | Call::Fail { .. } => Verdict::Vacuous,
+    }
+}
+
+/// A stall is no progress, however much is said meanwhile.
+pub(super) fn a5_moves(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
+    let Some(OnSession { before, after, .. }) = on_session(spec, step) else {
+        return Verdict::Vacuous;
+    };
+    let (Some(was), Some(is)) = (before.session, after.session) else {
+        return Verdict::Vacuous;
+    };
+    let set_back = was.id == is.id && was.last_progress != is.last_progress;
+    Verdict::implies(set_back, || was.phase != is.phase)
+}
+
 pub(super) fn a6(spec: &Spec, step: &Step<'_, Spec>) -> Verdict {
     let (Action::OnSession(token, Call::PinLost { .. }), Ok(after)) = (step.action, step.after)
     else {
