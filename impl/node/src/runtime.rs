@@ -4,8 +4,8 @@
 //! | --- | --- |
 //! | [`Node`] | one process's node: its stores, its role in each volume, its listeners |
 //! | `local_store` | one store of this node, and who may touch it |
-//! | `replica_server` | connections of primaries, each driving a [`crate::replication::Receiver`] |
-//! | `primary` | a volume that this node serves: gate, commit, lease, sessions, membership |
+//! | `replica_server` | connections of primaries, each driving a [`crate::replication::ReplicaSession`] |
+//! | `primary` | a volume that this node serves: gate, commit, lease, membership, and its sessions, each driving a [`crate::replication::PrimarySession`] |
 //! | `control` | requests between nodes and from commands, JSON in the wire's frames |
 //!
 //! A driver decides nothing: the engine decides about recovery, the commit rule about
@@ -30,8 +30,10 @@ pub use control::{
 pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
+pub use local_store::{LocalStore, Origin};
 pub use node::{Node, StartError};
-pub use primary::{IoFailure, Primary, StopReason};
+pub use primary::{IoFailure, Primary, SessionSource, StopReason};
+pub use replica_server::ReplicaLink;
 pub use status::{
     EventRow, MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,
 };

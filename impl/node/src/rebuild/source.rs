@@ -131,7 +131,7 @@ enum State {
 }
 
 /// One base transfer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RebuildSource {
     frame: (VolumeId, Epoch, SessionId),
     begin: RebuildBegin,

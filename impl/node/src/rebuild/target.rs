@@ -13,7 +13,7 @@ use super::CHUNK_BLOCKS;
 const REPORT_EVERY_CHUNKS: u64 = 4;
 
 /// A base that is being received.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RebuildTarget {
     begin: RebuildBegin,
     next_block: u64,

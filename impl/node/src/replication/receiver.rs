@@ -111,7 +111,7 @@ pub enum StoreOutcome {
     },
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// No hello yet.
     Fresh,
@@ -138,7 +138,7 @@ impl State {
 }
 
 /// One connection from a primary.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Receiver {
     volume: VolumeId,
     blocks: BlockCount,

@@ -152,7 +152,7 @@ enum Cut {
 }
 
 /// One session with one replica.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shipper {
     volume: VolumeId,
     epoch: Epoch,

@@ -24,7 +24,7 @@ use tokio::sync::watch;
 use crate::replication::Present;
 
 /// A store that is open.
-pub(crate) struct LocalStore {
+pub struct LocalStore {
     volume: Volume,
     moved: watch::Sender<u64>,
     exclusive: Mutex<()>,
@@ -37,7 +37,7 @@ pub(crate) struct LocalStore {
 
 /// How a store came to be in this life of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
+pub enum Origin {
     /// Made by it: nothing was ever acknowledged from here.
     Formatted,
     /// Found on the disk: what an earlier life had received, and not synced, may be gone.
@@ -70,26 +70,34 @@ impl LocalStore {
                 | OpenError::Disk(_)),
             ) => return Err(error),
         };
+        Ok(Self::over(volume, origin))
+    }
+
+    /// A volume that is open, as a store of this process.
+    #[must_use]
+    pub fn over(volume: Volume, origin: Origin) -> Self {
         let (moved, _) = watch::channel(0_u64);
         let notify = moved.clone();
         let subscription = volume.subscribe(move |_| {
             notify.send_modify(|generation| *generation = generation.wrapping_add(1));
         });
-        Ok(Self {
+        Self {
             present: watch::Sender::new(present_of(volume.promise())),
             volume,
             moved,
             exclusive: Mutex::new(()),
             whole: AtomicBool::new(origin == Origin::Formatted),
             _subscription: subscription,
-        })
+        }
     }
 
-    pub(crate) const fn volume(&self) -> &Volume {
+    /// The volume.
+    pub const fn volume(&self) -> &Volume {
         &self.volume
     }
 
-    pub(crate) fn positions(&self) -> Positions {
+    /// Where it stands.
+    pub fn positions(&self) -> Positions {
         self.volume.positions()
     }
 
@@ -98,12 +106,14 @@ impl LocalStore {
         self.moved.subscribe()
     }
 
-    pub(crate) fn last(&self) -> LogPosition {
+    /// The last entry of its log.
+    pub fn last(&self) -> LogPosition {
         let (lsn, epoch) = self.volume.last();
         LogPosition { lsn, epoch }
     }
 
-    pub(crate) fn present(&self) -> Present {
+    /// The authority under which it stands.
+    pub fn present(&self) -> Present {
         present_of(self.volume.promise())
     }
 

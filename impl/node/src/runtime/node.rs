@@ -160,6 +160,11 @@ impl NodeShared {
         }
     }
 
+    /// The node's clock.
+    pub(crate) const fn clock(&self) -> Clock {
+        self.clock
+    }
+
     /// How long a peer that owes an answer may be silent.
     pub(crate) const fn stall_timeout(&self) -> Duration {
         self.config.limits.stall_timeout

@@ -17,10 +17,9 @@ mod lease;
 mod membership;
 mod pace;
 mod recovery;
-mod replay;
 mod sender;
 mod session;
-mod transfer;
+mod source;
 mod uncommitted;
 
 use std::collections::BTreeMap;
@@ -44,6 +43,7 @@ use uncommitted::Uncommitted;
 
 pub use gate::IoFailure;
 pub(crate) use recovery::Recovery;
+pub use source::SessionSource;
 
 /// How often a primary makes progress on its own: idle entries are committed, so that the log can
 /// be reclaimed although no client flushes.
@@ -197,10 +197,6 @@ impl Primary {
     /// What a replica acknowledged in its present session.
     pub(crate) fn acknowledged_by(&self, replica: &ReplicaId) -> Option<Acknowledged> {
         self.ledger().acknowledged_by(replica)
-    }
-
-    pub(crate) const fn store(&self) -> &Arc<LocalStore> {
-        &self.store
     }
 
     /// Gives the role up: nothing is acknowledged from this call on. Completion is

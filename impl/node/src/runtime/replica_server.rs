@@ -11,6 +11,7 @@
 //! rate (F38); a peer that is refused, or is silent, disturbs no other connection.
 
 mod complaints;
+mod conversation;
 mod link;
 mod strangers;
 
@@ -29,9 +30,12 @@ use tokio::time::timeout;
 
 use super::framed::{FrameReader, FrameWriter, StreamError, frames};
 use super::node::NodeShared;
+use crate::replication::About;
 use complaints::Complaints;
-use link::{About, Link};
+use conversation::Conversation;
 use strangers::{Place, Strangers};
+
+pub use link::ReplicaLink;
 
 /// How long a connection may take to say hello.
 const HELLO_WAIT: Duration = Duration::from_secs(5);
@@ -189,6 +193,11 @@ impl Door {
         }
     }
 
+    /// How long a primary may be silent, or take nothing.
+    fn idle(&self) -> Duration {
+        (self.node.stall_timeout() * IDLE_STALLS).max(IDLE_LEAST)
+    }
+
     /// From the hello to the end of its session. The place is given back once it is admitted.
     async fn converse(
         &self,
@@ -207,16 +216,24 @@ impl Door {
         };
         let about = About::of(&first);
         match self.let_in(&first).await {
-            Ok(mut link) => {
+            Ok(link) => {
                 drop(place);
-                link.run(first, reader, writer).await
+                let mut conversation = Conversation {
+                    link,
+                    own: about,
+                    clock: self.node.clock(),
+                    idle: self.idle(),
+                    reader,
+                    writer,
+                };
+                conversation.run(first).await
             }
             Err(refusal) => Ended::Refused { about, refusal },
         }
     }
 
     /// Everything that can be refused is, before anything is promised or anyone deposed.
-    async fn let_in(&self, first: &Frame) -> Result<Link, Refusal> {
+    async fn let_in(&self, first: &Frame) -> Result<ReplicaLink, Refusal> {
         let Message::Hello(hello) = &first.message else {
             return Err(Refusal::OutOfTurn {
                 found: "another frame".into(),
@@ -227,8 +244,8 @@ impl Door {
         let store = self.node.store(about.volume);
         let store = store.ok_or(Refusal::UnknownVolume)?;
         let promised = store.present().epoch;
-        let stall = self.node.stall_timeout();
-        let link = Link::new(store, about.volume, (stall * IDLE_STALLS).max(IDLE_LEAST));
+        let now = self.node.clock().now();
+        let link = ReplicaLink::new(store, about.volume, self.idle(), now);
         link.check_hello(about, hello)?;
         if about.epoch > promised || about.epoch == Epoch(0) {
             self.node.confirm_minted(about.volume, about.epoch).await?;

@@ -19,7 +19,7 @@ pub(super) const SPAN_BYTES: u64 = 1 << 20;
 const SPANS_MAX: usize = 4;
 
 /// The spans of one session's replay.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct ReplaySpans {
     unproven: VecDeque<Lsn>,
     /// Sent since the last span ended.
