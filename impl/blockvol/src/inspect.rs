@@ -104,7 +104,7 @@ pub fn inspect_disks(disks: &Disks) -> Result<Inspection, OpenError> {
             retained_from: (!blank).then_some(superblock.start.lsn),
         },
         last_epoch: end.epoch,
-        entries: loaded.metas.len() as u64,
+        entries: loaded.entries.len() as u64,
         log_used: end.position - superblock.start.position,
         log_end: end.stop.clone(),
         damage: loaded.damage(&ring),

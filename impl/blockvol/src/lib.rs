@@ -31,8 +31,8 @@
 //!
 //! # Memory
 //!
-//! Per volume: 64 bytes for every entry in the log ring (an entry takes at least 512 bytes of it),
-//! about 64 bytes for every block that is newer in the log than in the extent, and
+//! Per volume: 24 bytes for every entry in the log ring (an entry takes at least 512 bytes of it),
+//! about 33 bytes for every block that is newer in the log than in the extent, and
 //! [`VolumeOptions::recent_bytes`] of payload; while a run is written back, up to 32 MiB of it.
 //! A base transfer adds 33 bytes for every MiB of image. Checksums and maps of snapshots stay on the
 //! disk; a snapshot costs an open file.
@@ -43,6 +43,7 @@
 //! image by a pass over everything now and then ([`Volume::scrub_step`]). What does not fit is never served; it is in
 //! [`Volume::damage`] until the owner has fetched it from another copy ([`Volume::repair`]).
 
+mod checksum;
 mod disk;
 mod error;
 mod export;

@@ -12,3 +12,10 @@ pub(crate) use shuttle::{
     sync::{Condvar, Mutex, MutexGuard, RwLock, atomic},
     thread,
 };
+
+/// How often a thread looks whether what it waits for has happened before it sleeps: a few
+/// microseconds, less than a sleep and a waking cost.
+#[cfg(not(feature = "shuttle"))]
+pub(crate) const LOOKS: u32 = 64;
+#[cfg(feature = "shuttle")]
+pub(crate) const LOOKS: u32 = 0;

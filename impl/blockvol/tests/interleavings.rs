@@ -9,12 +9,11 @@ mod reference;
 
 use std::sync::Arc;
 
-use holdfast_blockvol::sim::{Crash, SimStorage};
 use holdfast_blockvol::{
     AppendError, Disk, DiskError, Disks, FormatOptions, PinError, Recovery, SyncError, Volume,
     VolumeOptions,
 };
-use holdfast_types::{Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation};
+use holdfast_types::{EntryKind, Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation};
 use reference::{
     LOG_BYTES, filled, format_options, open, quiet_options, range, read_all, read_snapshot, write,
 };
@@ -123,6 +122,40 @@ fn f19_whoever_shares_a_sync_finds_his_entry_after_a_crash() {
         let image = storage.crash(storage.ops(), Crash::KeepNone);
         let found = holdfast_blockvol::inspect_disks(&image.disks()).unwrap();
         assert_eq!(found.positions.head, Lsn(4));
+    });
+}
+
+#[test]
+fn f52_no_entry_of_an_older_epoch_is_logged_once_a_newer_one_is_promised() {
+    explore(|| {
+        let (storage, volume) = scene(false);
+        let writers: Vec<_> = (0..3)
+            .map(|n| {
+                let volume = volume.clone();
+                thread::spawn(move || {
+                    let payload = filled(n + 10, 1);
+                    volume.try_append(Epoch(1), EntryKind::Write, range(n, 1), payload)
+                })
+            })
+            .collect();
+        volume.fence(Epoch(2)).unwrap();
+        let head = volume.positions().head;
+        let mut logged = 0;
+        for writer in writers {
+            match writer.join().unwrap() {
+                Ok(lsn) => {
+                    assert!(lsn <= head, "{lsn} after {head}");
+                    logged += 1;
+                }
+                Err(error) => assert!(matches!(error, AppendError::EpochNotPromised { .. })),
+            }
+        }
+        assert_eq!(volume.positions().head, Lsn(1 + logged));
+        volume.sync().unwrap();
+        drop(volume);
+        let image = storage.crash(storage.ops(), Crash::KeepNone);
+        let found = holdfast_blockvol::inspect_disks(&image.disks()).unwrap();
+        assert_eq!(found.positions.head, head);
     });
 }
 

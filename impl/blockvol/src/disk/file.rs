@@ -5,13 +5,15 @@
 //! replaces anything (F15), so that a crash leaves either no store or a whole one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, IoSlice};
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_types::SnapshotId;
-use rustix::fs::{CWD, FallocateFlags, RenameFlags, fallocate, renameat_with};
+use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags, fadvise, fallocate, renameat_with};
+use rustix::io::{Errno, pwritev};
 
 use super::{Disk, DiskError, DiskOp, Disks, Shelf};
 use crate::error::{CreateError, OpenError};
@@ -24,6 +26,9 @@ const EXTENT_FILE: &str = "extent";
 const SUMS_FILE: &str = "sums";
 /// The directory of the snapshots' files.
 const SNAPSHOTS_DIR: &str = "snapshots";
+
+/// Parts that one system call takes.
+const PARTS_MAX: usize = 1024;
 
 /// A regular file.
 #[derive(Debug)]
@@ -74,13 +79,36 @@ impl Disk for FileDisk {
             .map_err(|e| self.error(DiskOp::Write, offset, data.len() as u64, &e))
     }
 
+    fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), DiskError> {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        let mut parts = parts.to_vec();
+        let mut left = &mut parts[..];
+        let mut done = 0;
+        while done < len {
+            let step = left.len().min(PARTS_MAX);
+            let written = match pwritev(&self.file, &left[..step], offset + done as u64) {
+                Ok(0) => Err(io::Error::from(io::ErrorKind::WriteZero)),
+                Ok(count) => Ok(count),
+                Err(Errno::INTR) => continue,
+                Err(errno) => Err(errno.into()),
+            }
+            .map_err(|e| self.error(DiskOp::Write, offset, len as u64, &e))?;
+            done += written;
+            IoSlice::advance_slices(&mut left, written);
+        }
+        Ok(())
+    }
+
+    fn will_read(&self, offset: u64, len: u64) {
+        // Nothing depends on it.
+        let _ = fadvise(&self.file, offset, NonZeroU64::new(len), Advice::WillNeed);
+    }
+
     fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         match fallocate(&self.file, flags, offset, len) {
             Ok(()) => Ok(()),
-            Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-                self.write_zeroes(offset, len)
-            }
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.write_zeroes(offset, len),
             Err(errno) => Err(self.error(DiskOp::Punch, offset, len, &errno.into())),
         }
     }
@@ -219,7 +247,7 @@ fn sync_path(path: &Path) -> Result<(), CreateError> {
 fn reserve(disk: &FileDisk, path: &Path, len: u64, prewrite: bool) -> Result<(), CreateError> {
     match fallocate(&disk.file, FallocateFlags::empty(), 0, len) {
         // Some file systems cannot reserve; then the zeroes below, or the first lap, do it.
-        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => {}
+        Ok(()) | Err(Errno::OPNOTSUPP) => {}
         Err(errno) => return Err(create_error(path, &errno.into())),
     }
     if prewrite {

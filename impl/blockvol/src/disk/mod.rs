@@ -11,6 +11,7 @@
 mod file;
 
 use std::fmt;
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use holdfast_types::SnapshotId;
@@ -38,6 +39,25 @@ pub trait Disk: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the disk refuses.
     fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError>;
+
+    /// Writes all parts, one behind the other, from `offset` on, as one write: like
+    /// [`Disk::write_at`] of what they are together.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> Result<(), DiskError> {
+        let mut data = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
+        for part in parts {
+            data.extend_from_slice(part);
+        }
+        self.write_at(offset, &data)
+    }
+
+    /// Says that `[offset, offset + len)` will be read soon, so that the disk may begin. A hint: it
+    /// waits for nothing, and nothing depends on it.
+    fn will_read(&self, offset: u64, len: u64) {
+        let _ = (offset, len);
+    }
 
     /// Makes `[offset, offset + len)` read as zeroes and may give its space back; durable like a
     /// write.

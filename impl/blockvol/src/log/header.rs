@@ -180,7 +180,8 @@ fn decode_range(
         .map_err(|_| HeaderFault::Nonsense("not a range"))
 }
 
-fn kind_code(kind: EntryKind) -> u8 {
+/// The number of a kind on the disk.
+pub(crate) fn kind_code(kind: EntryKind) -> u8 {
     match kind {
         EntryKind::Write => 1,
         EntryKind::Trim => 2,
@@ -193,7 +194,8 @@ fn kind_code(kind: EntryKind) -> u8 {
     }
 }
 
-fn kind_of(code: u8) -> Option<EntryKind> {
+/// The kind of a number, if it is one.
+pub(crate) fn kind_of(code: u8) -> Option<EntryKind> {
     match code {
         1 => Some(EntryKind::Write),
         2 => Some(EntryKind::Trim),

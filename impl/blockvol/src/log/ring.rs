@@ -1,5 +1,6 @@
 //! The ring: positions that only grow, mapped onto a fixed number of bytes.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use crate::disk::{Disk, DiskError};
@@ -54,5 +55,65 @@ impl Ring {
             self.disk.write_at(RING_OFFSET, &data[before..])?;
         }
         Ok(())
+    }
+
+    /// Writes parts that follow each other at `position`, around the end of the ring.
+    pub(crate) fn write_parts(
+        &self,
+        position: u64,
+        parts: &[IoSlice<'_>],
+    ) -> Result<(), DiskError> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let (offset, before, after) = self.split(position, len);
+        if after == 0 {
+            return self.disk.write_vectored_at(offset, parts);
+        }
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        let mut room = before;
+        for part in parts {
+            let (here, beyond) = part.split_at(room.min(part.len()));
+            first.push(IoSlice::new(here));
+            second.push(IoSlice::new(beyond));
+            room -= here.len();
+        }
+        for half in [&mut first, &mut second] {
+            half.retain(|part| !part.is_empty());
+        }
+        self.disk.write_vectored_at(offset, &first)?;
+        self.disk.write_vectored_at(RING_OFFSET, &second)
+    }
+
+    /// Says that `len` bytes from `position` on will be read soon.
+    pub(crate) fn will_read(&self, position: u64, len: u64) {
+        let (offset, before, after) = self.split(position, len.min(self.bytes) as usize);
+        self.disk.will_read(offset, before as u64);
+        if after > 0 {
+            self.disk.will_read(RING_OFFSET, after as u64);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::SimStorage;
+
+    #[test]
+    fn parts_are_written_as_one_around_the_end_of_the_ring() {
+        let disk = SimStorage::from_images(vec![0; (RING_OFFSET + 16) as usize], Vec::new())
+            .disks()
+            .log;
+        let ring = Ring::new(disk, 16);
+        for position in 0..32 {
+            let parts = [
+                IoSlice::new(b"ab"),
+                IoSlice::new(b"cde"),
+                IoSlice::new(b"f"),
+            ];
+            ring.write_parts(position, &parts).unwrap();
+            let mut found = [0; 6];
+            ring.read(position, &mut found).unwrap();
+            assert_eq!(&found, b"abcdef", "at {position}");
+        }
     }
 }

@@ -16,6 +16,7 @@ use holdfast_types::{
 
 use super::header::{HEADER_BYTES, Header, checksum_of, payload_len, stored_len};
 use super::ring::Ring;
+use crate::checksum::Checksums;
 use crate::disk::{DiskError, SECTOR};
 use crate::error::Damage;
 use crate::superblock::{Floor, LogStart, Superblock};
@@ -24,9 +25,12 @@ use crate::superblock::{Floor, LogStart, Superblock};
 /// far beyond a break for entries that were durable.
 pub(crate) const UNSYNCED_BYTES_MAX: u64 = 64 << 20;
 
+/// What a pass reads at a time.
 const WINDOW_BYTES: u64 = 8 << 20;
+/// What the disk is asked to have ready beyond it.
+const AHEAD_BYTES: u64 = WINDOW_BYTES;
 
-/// What memory keeps of an entry in the log; its LSN is its place in the list.
+/// What memory keeps of an entry in the log ([`super::entries`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
     /// Where its header is.
@@ -140,6 +144,12 @@ impl Window {
             self.bytes.resize(size as usize, 0);
             self.begin = position;
             self.ring.read(position, &mut self.bytes)?;
+            // The disk works on what comes next while this is looked at.
+            let next = position + size;
+            let ahead = AHEAD_BYTES.min(self.limit - next);
+            if ahead > 0 {
+                self.ring.will_read(next, ahead);
+            }
         }
         let at = (position - self.begin) as usize;
         Ok(Some(&self.bytes[at..at + len as usize]))
@@ -181,7 +191,7 @@ impl Scan {
     /// Reads every entry that counts; `visit` sees each with its payload, in order.
     pub(crate) fn run(
         mut self,
-        mut visit: impl FnMut(Lsn, &Meta, &[u8]),
+        mut visit: impl FnMut(Lsn, &Meta, &[u8], &Checksums),
     ) -> Result<LogEnd, DiskError> {
         loop {
             match self.next_header()? {
@@ -191,7 +201,8 @@ impl Scan {
                     let Some(payload) = self.window.get(at, len)? else {
                         return self.stopped("an entry larger than the ring".to_owned());
                     };
-                    if len > 0 && crc32c::crc32c(payload) != header.payload_crc {
+                    let sums = Checksums::of(payload);
+                    if len > 0 && sums.whole() != header.payload_crc {
                         let stop =
                             format!("the payload of entry {} fails its checksum", header.lsn);
                         return self.stopped(stop);
@@ -209,7 +220,7 @@ impl Scan {
                     {
                         self.rules.blocks = self.rules.blocks.max(blocks);
                     }
-                    visit(header.lsn, &meta, payload);
+                    visit(header.lsn, &meta, payload, &sums);
                     self.take(&header, &meta);
                 }
                 Err(stop) => return self.stopped(stop),

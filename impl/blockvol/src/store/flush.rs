@@ -231,7 +231,7 @@ impl Store {
         let mut entries = Vec::new();
         while lsn < bound && (entries.len() as u64) < RUN_ENTRIES_MAX {
             let next = lsn.next();
-            let Some(meta) = self.meta(next).copied() else {
+            let Some(meta) = self.meta(next) else {
                 unreachable!("entry {next} is not retained, though beyond the checkpoint");
             };
             if meta.kind.is_operation() {

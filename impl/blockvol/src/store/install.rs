@@ -21,6 +21,7 @@ use crate::disk::DiskError;
 use crate::error::{BaseError, Poisoned};
 use crate::image::BaseManifest;
 use crate::index::DirtyIndex;
+use crate::log::entries::Entries;
 use crate::positions::Positions;
 use crate::superblock::{Floor, LogStart, Superblock};
 
@@ -187,7 +188,7 @@ impl Store {
         } = step;
         let base = start.lsn;
         self.finish_meta(meta, result)?;
-        self.metas.clear();
+        self.entries = Entries::after(base);
         self.operations.clear();
         self.chain = Arc::default();
         self.drained = None;

@@ -85,9 +85,7 @@ impl Store {
         self.check_poison()?;
         let both = step.slots.len() == SLOT_OFFSETS.len();
         if let Some(last) = step.slots.into_iter().next_back() {
-            let freed = last.start.lsn.entries_since(self.superblock.start.lsn);
-            let dropped = (freed as usize).min(self.metas.len());
-            self.metas.drain(..dropped);
+            self.entries.forget_to(last.start.lsn);
             self.superblock = last;
             self.settled = both;
         }

@@ -44,6 +44,7 @@ use crate::disk::{DiskError, DiskOp, Disks};
 use crate::error::{Damage, Poisoned, WriteBackError};
 use crate::extent::Extent;
 use crate::index::DirtyIndex;
+use crate::log::entries::Entries;
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
 use crate::options::{VolumeOptions, max_entry_blocks};
@@ -52,6 +53,7 @@ use crate::recent::Recent;
 use crate::snapshot::Chain;
 use crate::superblock::{LogStart, Superblock};
 
+pub(crate) use append::{AppendGroup, AppendRequest};
 pub use damage::DamageReport;
 use damage::KnownDamage;
 pub use flush::FlushStep;
@@ -80,7 +82,7 @@ pub struct Store {
     /// Both slots hold the same.
     settled: bool,
     /// The entries after `superblock.start.lsn`, up to the head.
-    metas: VecDeque<Meta>,
+    entries: Entries,
     /// What stays readable: at or beyond `superblock.start`, ahead of it while a superblock that
     /// moves it is being written.
     retained: LogStart,
@@ -109,7 +111,6 @@ pub struct Store {
     /// How far a snapshot that was given up is drained. Another one that comes before it, or another
     /// older neighbour, begins anew.
     drained: Option<(SnapshotId, u64)>,
-    scratch: Vec<u8>,
 }
 
 impl Store {
@@ -263,12 +264,8 @@ impl Store {
     }
 
     /// The entry at `lsn`, if it is retained.
-    fn meta(&self, lsn: Lsn) -> Option<&Meta> {
-        let index = lsn
-            .0
-            .checked_sub(self.superblock.start.lsn.0)?
-            .checked_sub(1)?;
-        self.metas.get(index as usize)
+    fn meta(&self, lsn: Lsn) -> Option<Meta> {
+        self.entries.get(lsn)
     }
 
     /// The point after entry `lsn`, if that is retained or the start itself.

@@ -15,8 +15,9 @@ use crate::disk::{DiskError, Disks};
 use crate::error::{Damage, OpenError, SyncError};
 use crate::extent::{Extent, sums_len};
 use crate::index::DirtyIndex;
+use crate::log::entries::Entries;
 use crate::log::ring::Ring;
-use crate::log::scan::{LogEnd, Meta, Rules, Scan};
+use crate::log::scan::{LogEnd, Rules, Scan};
 use crate::options::{FormatOptions, VolumeOptions};
 use crate::positions::Role;
 use crate::recent::Recent;
@@ -64,7 +65,7 @@ pub(crate) fn ring_bytes(options: &FormatOptions) -> u64 {
 
 /// What a log holds.
 pub(crate) struct Loaded {
-    pub(crate) metas: VecDeque<Meta>,
+    pub(crate) entries: Entries,
     pub(crate) index: DirtyIndex,
     pub(crate) lineage: Lineage,
     pub(crate) end: LogEnd,
@@ -112,16 +113,16 @@ pub(crate) fn load_superblock(disks: &Disks) -> Result<Superblock, OpenError> {
 
 /// Reads the log of a superblock.
 pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, DiskError> {
-    let mut metas = VecDeque::new();
+    let mut entries = Entries::after(superblock.start.lsn);
     let mut index = DirtyIndex::default();
     let mut operations = VecDeque::new();
     let mut unreadable = None;
     let mut lineage = superblock.lineage.clone();
     lineage.truncate_to(superblock.start.lsn);
-    let end = Scan::new(ring, Rules::of(superblock)).run(|lsn, meta, payload| {
-        metas.push_back(*meta);
+    let end = Scan::new(ring, Rules::of(superblock)).run(|lsn, meta, payload, sums| {
+        entries.push(meta);
         if lsn > superblock.checkpoint {
-            index.record(lsn, meta, payload);
+            index.record(lsn, meta.kind, meta.range, sums);
             if meta.kind.is_operation() {
                 match VolumeOperation::decode(meta.kind, payload) {
                     Ok(operation) => operations.push_back((lsn, operation)),
@@ -133,7 +134,7 @@ pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, D
         let _ = lineage.record(meta.epoch, lsn);
     })?;
     Ok(Loaded {
-        metas,
+        entries,
         index,
         lineage,
         end,
@@ -201,7 +202,7 @@ impl Store {
             durable_position: tail.position,
             retained: superblock.start,
             tail,
-            metas: loaded.metas,
+            entries: loaded.entries,
             index: loaded.index,
             lineage: loaded.lineage,
             operations: loaded.operations,
@@ -222,7 +223,6 @@ impl Store {
             known_damage: KnownDamage::default(),
             repairs: 0,
             scrub: ScrubPlace::default(),
-            scratch: Vec::new(),
         }
     }
 

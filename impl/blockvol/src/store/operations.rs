@@ -10,11 +10,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use holdfast_types::{BlockCount, EntryKind, Epoch, Lsn, SnapshotId, VolumeId, VolumeOperation};
 
 use super::Store;
-use super::append::NewEntry;
+use super::append::{AppendRequest, NewEntry};
 use crate::disk::Disks;
 use crate::error::{AppendError, WriteBackError};
 use crate::extent::Extent;
@@ -123,13 +122,11 @@ impl Store {
         epoch: Epoch,
         operation: &VolumeOperation,
     ) -> Result<Lsn, AppendError> {
-        self.check_possible(operation)?;
-        let argument = Bytes::copy_from_slice(&operation.encode());
-        self.append(epoch, operation.kind(), None, argument)
+        self.append_request(AppendRequest::operation(epoch, operation))
     }
 
     /// Whether an operation makes sense after everything that is logged.
-    fn check_possible(&self, operation: &VolumeOperation) -> Result<(), AppendError> {
+    pub(super) fn check_possible(&self, operation: &VolumeOperation) -> Result<(), AppendError> {
         let refused = |what| Err(AppendError::Operation { what });
         match operation {
             VolumeOperation::SnapshotCreate { .. } => {

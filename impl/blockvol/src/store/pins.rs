@@ -128,7 +128,7 @@ impl Store {
         let checkpoint = self.superblock.checkpoint;
         let retain = self.retain_bytes();
         let keep_from = self.tail.position.saturating_sub(retain);
-        let before = self.metas.partition_point(|meta| meta.position < keep_from);
+        let before = self.entries.before_position(keep_from);
         let mut lsn = checkpoint.min(Lsn(self.superblock.start.lsn.0 + before as u64));
         let ids: Vec<PinId> = self.pins.keys().copied().collect();
         for id in ids {

@@ -11,7 +11,7 @@ use crate::disk::DiskError;
 use crate::error::{CursorError, Damage, ReadError};
 use crate::extent::{Extent, Fault};
 use crate::image::range_bytes;
-use crate::index::Source;
+use crate::index::{Found, Source};
 use crate::log::header::{HEADER_BYTES, Header, checksum_of};
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
@@ -23,9 +23,16 @@ const ENTRIES_MAX: usize = 4096;
 #[derive(Debug)]
 enum From {
     Memory(Bytes),
-    Log { lsn: Lsn, position: u64, crc: u32 },
+    /// Blocks of one payload, each with its checksum.
+    Log {
+        lsn: Lsn,
+        position: u64,
+        crcs: Vec<u32>,
+    },
     Zero,
-    Extent { range: BlockRange },
+    Extent {
+        range: BlockRange,
+    },
 }
 
 #[derive(Debug)]
@@ -33,6 +40,16 @@ struct Piece {
     at: usize,
     len: usize,
     from: From,
+}
+
+impl Piece {
+    /// Where in the log it is to be read.
+    fn log_position(&self) -> Option<u64> {
+        match self.from {
+            From::Log { position, .. } => Some(position),
+            From::Memory(_) | From::Zero | From::Extent { .. } => None,
+        }
+    }
 }
 
 /// What a plan relied on: bytes of the log from a position on, in one generation, and an image that
@@ -71,12 +88,19 @@ impl ReadPlan {
                         .map_err(Fault::certain::<ReadError>)?;
                 }
                 From::Extent { range } => self.extent.read_unverified(*range, out)?,
-                From::Log { lsn, position, crc } => {
+                From::Log {
+                    lsn,
+                    position,
+                    crcs,
+                } => {
                     self.ring.read(*position, out)?;
-                    if crc32c::crc32c(out) != *crc {
+                    let mut blocks = out.chunks_exact(BLOCK_SIZE).zip(crcs);
+                    if let Some(bad) = blocks.position(|(block, crc)| crc32c::crc32c(block) != *crc)
+                    {
+                        let position = position + (bad * BLOCK_SIZE) as u64;
                         return Err(ReadError::Damaged(Damage::LogPayload {
                             lsn: *lsn,
-                            at: self.ring.place(*position),
+                            at: self.ring.place(position),
                         }));
                     }
                 }
@@ -172,29 +196,31 @@ impl Store {
         if let Some(lsn) = self.restoring() {
             return Err(ReadError::Restoring { lsn });
         }
-        let mut oldest = u64::MAX;
         let mut newest = None;
-        let mut pieces = Vec::new();
-        for found in self.index.lookup(range) {
+        let mut pieces: Vec<Piece> = Vec::with_capacity(1);
+        self.index.look_up(range, |found| {
             newest = newest.max(found.newest.map(|(lsn, _)| lsn));
+            let joins = pieces
+                .last_mut()
+                .is_some_and(|last| self.extend(last, &found));
+            if joins {
+                return;
+            }
             for part in self.at_size(found.range) {
-                let from = self.piece_source(part, found.newest);
-                if let From::Log { position, .. } = from {
-                    oldest = oldest.min(position);
-                }
                 pieces.push(Piece {
                     at: (part.start() - range.start()) as usize * BLOCK_SIZE,
                     len: range_bytes(part) as usize,
-                    from,
+                    from: self.piece_source(part, found.newest),
                 });
             }
-        }
+        });
+        let oldest = pieces.iter().filter_map(Piece::log_position).min();
         Ok(ReadPlan {
             ring: self.ring.clone(),
             extent: self.extent.clone(),
             verify: self.options.verify_reads,
             pieces,
-            reliance: self.reliance(oldest),
+            reliance: self.reliance(oldest.unwrap_or(u64::MAX)),
             point: ReadPoint { newest },
         })
     }
@@ -214,13 +240,49 @@ impl Store {
             None if range.start() >= self.superblock.blocks => return From::Zero,
             None => return From::Extent { range },
         };
-        match source {
-            Source::Zero => From::Zero,
-            Source::Log { position, crc } => match self.recent_block(lsn, position) {
-                Some(bytes) => From::Memory(bytes),
-                None => From::Log { lsn, position, crc },
+        let Source::Log { crc } = source else {
+            return From::Zero;
+        };
+        let position = self.block_position(lsn, range.start());
+        match self.recent_block(lsn, position) {
+            Some(bytes) => From::Memory(bytes),
+            None => From::Log {
+                lsn,
+                position,
+                crcs: vec![crc],
             },
         }
+    }
+
+    /// Adds a block to a piece, if it follows it in the same payload, on the disk.
+    fn extend(&self, piece: &mut Piece, found: &Found) -> bool {
+        let (
+            From::Log {
+                lsn,
+                position,
+                crcs,
+            },
+            Some((newest, Source::Log { crc })),
+        ) = (&mut piece.from, found.newest)
+        else {
+            return false;
+        };
+        let next = *position + (crcs.len() * BLOCK_SIZE) as u64;
+        let follows = *lsn == newest && self.block_position(newest, found.range.start()) == next;
+        if follows {
+            crcs.push(crc);
+            piece.len += BLOCK_SIZE;
+        }
+        follows
+    }
+
+    /// Where the log has a block of an entry.
+    fn block_position(&self, lsn: Lsn, block: u64) -> u64 {
+        let Some(meta) = self.meta(lsn) else {
+            unreachable!("entry {lsn} is not retained, though beyond the checkpoint");
+        };
+        let first = meta.range.map_or(block, BlockRange::start);
+        meta.block_position(block - first)
     }
 
     fn recent_block(&self, lsn: Lsn, position: u64) -> Option<Bytes> {
@@ -296,7 +358,7 @@ impl Store {
         let mut lsn = after;
         while lsn < head && entries.len() < ENTRIES_MAX {
             lsn = lsn.next();
-            let Some(meta) = self.meta(lsn).copied() else {
+            let Some(meta) = self.meta(lsn) else {
                 unreachable!("entry {lsn} is not retained, though beyond the start");
             };
             bytes += meta.payload_len();

@@ -187,7 +187,7 @@ impl Store {
     /// When it is not what was logged, or the entry is not there to be repaired.
     pub fn repair_entry(&mut self, lsn: Lsn, payload: &[u8]) -> Result<(), RepairError> {
         self.check_poison()?;
-        let meta = *self.meta(lsn).ok_or(RepairError::NoSuchEntry { lsn })?;
+        let meta = self.meta(lsn).ok_or(RepairError::NoSuchEntry { lsn })?;
         let mut header = [0; HEADER_BYTES];
         self.ring.read(meta.position, &mut header)?;
         let header = Header::decode(&header)

@@ -172,7 +172,7 @@ impl Store {
         let mut lsn = after.max(self.retained.lsn);
         while lsn < self.durable && (bytes < max_bytes || entries.is_empty()) {
             lsn = lsn.next();
-            let meta = *self.meta(lsn)?;
+            let meta = self.meta(lsn)?;
             bytes += HEADER_BYTES as u64 + meta.payload_len();
             entries.push_back((lsn, meta));
         }

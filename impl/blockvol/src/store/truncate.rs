@@ -9,8 +9,6 @@
 //! What is appended while the disk works on 2 and 3 is of the old generation, beyond the cut, and
 //! goes with it; so does what a sync of that time proved (F35).
 
-use std::collections::VecDeque;
-
 use holdfast_types::{Lineage, Lsn};
 
 use super::Store;
@@ -18,8 +16,9 @@ use super::meta::{Copies, MetaStep};
 use crate::disk::DiskError;
 use crate::error::{Damage, SyncError, TruncateError};
 use crate::index::DirtyIndex;
+use crate::log::entries::Entries;
 use crate::log::ring::Ring;
-use crate::log::scan::{Meta, Rules, Scan};
+use crate::log::scan::{Rules, Scan};
 use crate::superblock::{Floor, LogStart};
 
 /// A cut; see [`Store`]. Between begin and finish there is no other superblock write, no write-back
@@ -38,7 +37,7 @@ pub(crate) struct CutStep {
 /// What the cut log holds.
 #[derive(Debug)]
 pub(crate) struct CutLog {
-    metas: VecDeque<Meta>,
+    entries: Entries,
     index: DirtyIndex,
     end: Lsn,
     damage: Option<Damage>,
@@ -49,16 +48,16 @@ impl CutStep {
     pub(crate) fn run(&self) -> Result<CutLog, DiskError> {
         self.meta.run()?;
         let mut index = DirtyIndex::default();
-        let mut metas = VecDeque::new();
+        let mut entries = Entries::after(self.rules.start.lsn);
         let scan = Scan::new(&self.ring, self.rules.clone());
-        let end = scan.run(|lsn, meta, payload| {
-            metas.push_back(*meta);
+        let end = scan.run(|lsn, meta, _, sums| {
+            entries.push(meta);
             if lsn > self.checkpoint {
-                index.record(lsn, meta, payload);
+                index.record(lsn, meta.kind, meta.range, sums);
             }
         })?;
         Ok(CutLog {
-            metas,
+            entries,
             index,
             end: end.lsn,
             damage: end.damage(&self.ring),
@@ -157,7 +156,7 @@ impl Store {
             return Err(damage.into());
         }
         assert_eq!(cut.end, step.tail.lsn, "the cut log ends elsewhere");
-        self.metas = cut.metas;
+        self.entries = cut.entries;
         self.index = cut.index;
         self.operations.retain(|(lsn, _)| *lsn <= step.tail.lsn);
         self.lineage = step.lineage;

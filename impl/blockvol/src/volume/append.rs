@@ -1,6 +1,7 @@
 //! Appending and cutting, as many threads do it: who finds the log full waits for room, who finds
 //! too much of it unsynced syncs first.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -8,7 +9,8 @@ use holdfast_types::{BlockRange, EntryKind, Epoch, Lsn};
 
 use super::{Entry, Volume};
 use crate::error::{AppendError, SyncError, TruncateError};
-use crate::store::Store;
+use crate::store::AppendRequest;
+use crate::threads::atomic::Ordering;
 
 /// Bytes of payload appended in one write, at most, beyond the first entry.
 const APPEND_BYTES: u64 = 1 << 20;
@@ -27,7 +29,7 @@ impl Volume {
         payload: Bytes,
     ) -> Result<Lsn, AppendError> {
         self.wait_for_place(payload.len() as u64);
-        self.append_waiting(|store| store.append(epoch, kind, Some(range), payload.clone()))
+        self.append_waiting(AppendRequest::primary(epoch, kind, Some(range), payload))
     }
 
     /// The same without waiting: [`AppendError::LogFull`] or [`AppendError::SyncFirst`] at once.
@@ -42,9 +44,8 @@ impl Volume {
         range: BlockRange,
         payload: Bytes,
     ) -> Result<Lsn, AppendError> {
-        let result = self
-            .shared
-            .with_store(|store| store.append(epoch, kind, Some(range), payload));
+        let request = AppendRequest::primary(epoch, kind, Some(range), payload);
+        let result = self.shared.append(&Arc::new(request));
         match &result {
             Err(AppendError::LogFull { .. } | AppendError::Restoring { .. }) => {
                 self.request_sync();
@@ -62,7 +63,8 @@ impl Volume {
     /// # Errors
     /// Any of [`AppendError`]; nothing was appended then.
     pub fn append_epoch_start(&self, epoch: Epoch) -> Result<Lsn, AppendError> {
-        self.append_waiting(|store| store.append(epoch, EntryKind::EpochStart, None, Bytes::new()))
+        let start = EntryKind::EpochStart;
+        self.append_waiting(AppendRequest::primary(epoch, start, None, Bytes::new()))
     }
 
     /// Appends as a replica the entry that follows `predecessor`, waiting for room.
@@ -91,7 +93,7 @@ impl Volume {
         let mut rest = entries;
         loop {
             let batch = &rest[..batch_len(rest)];
-            let head = self.append_waiting(|store| store.append_entries(predecessor, batch))?;
+            let head = self.append_waiting(AppendRequest::replica(predecessor, batch))?;
             rest = &rest[batch.len()..];
             match batch.last() {
                 Some(last) if !rest.is_empty() => predecessor = (last.lsn, last.epoch),
@@ -100,16 +102,13 @@ impl Volume {
         }
     }
 
-    pub(super) fn append_waiting(
-        &self,
-        append: impl Fn(&mut Store) -> Result<Lsn, AppendError>,
-    ) -> Result<Lsn, AppendError> {
+    pub(super) fn append_waiting(&self, request: AppendRequest) -> Result<Lsn, AppendError> {
+        let request = Arc::new(request);
         let mut deadline = None;
         loop {
-            let (result, log_start) = self
-                .shared
-                .with_store(|store| (append(store), store.log_start()));
-            let full = match result {
+            // Room that is made from here on is seen below.
+            let log_start = self.shared.log_start_hint.load(Ordering::Relaxed);
+            let full = match self.shared.append(&request) {
                 Err(AppendError::SyncFirst { .. }) => {
                     self.sync_for_append()?;
                     continue;
@@ -156,7 +155,7 @@ impl Volume {
             return Ok(());
         };
         let result = step.run();
-        shared.with_store(|store| store.finish_cut(step, result))
+        shared.between_appends(|store| store.finish_cut(step, result))
     }
 }
 

@@ -172,7 +172,7 @@ impl Volume {
         let result = step.run();
         let install = self
             .shared
-            .with_store(|store| store.finish_blank(step, result))?;
+            .between_appends(|store| store.finish_blank(step, result))?;
         // Snapshots went with the image; a crash before this leaves files that opening removes.
         let shelf = Arc::clone(&self.shared.lock().store.disks().snapshots);
         remove_unnamed(&*shelf, &[])?;
@@ -376,7 +376,7 @@ impl BaseInstall {
         let result = step.run();
         Ok(self
             .shared
-            .with_store(|store| store.finish_new_base(step, result))?)
+            .between_appends(|store| store.finish_new_base(step, result))?)
     }
 
     fn check(&self) -> Result<(), BaseError> {

@@ -1,19 +1,20 @@
 //! One replica's store as many threads use it: a cheap handle on the synchronous core
 //! ([`crate::Store`]).
 //!
-//! It adds what needs threads and clocks, and nothing else: one sync for everyone who waits for
-//! one ([`group_commit`]), write-back in the background ([`write_back`]), waiting for room in the
+//! It adds what needs threads and clocks, and nothing else: one write for everyone who appends at the
+//! same time ([`group_append`]), one sync for everyone who waits for one ([`group_commit`]), write-back in the background ([`write_back`]), waiting for room in the
 //! log, and notification when positions move. A single writer's flush runs in its own thread: no
 //! hand-over, no delay.
 //!
 //! Locks, always taken in this order: `flushing` (one cycle of write-back, or a cut, or a switch of
-//! bases, or a chunk of one), `writing_meta` (one superblock write), `state` (the core). `state` is
-//! held over no disk operation but the buffered append, so that whoever only looks never waits for a
-//! disk (F41).
+//! bases, or a chunk of one), `writing_meta` (one superblock write), the turn to append,
+//! `state` (the core). `state` is held over no disk operation, so that whoever only looks never waits
+//! for a disk (F41).
 
 mod append;
 mod background;
 mod base;
+mod group_append;
 mod group_commit;
 mod notify;
 mod pace;
@@ -41,6 +42,7 @@ use crate::store::{Recovery, Store};
 use crate::threads::atomic::{AtomicU64, Ordering};
 use crate::threads::{Condvar, Mutex, MutexGuard};
 
+use group_append::AppendQueue;
 use group_commit::{Called, SyncQueue};
 
 pub use base::{BaseInstall, BaseSource};
@@ -79,6 +81,8 @@ pub(crate) struct Shared {
     unsynced_hint: AtomicU64,
     /// How full the log is, in thousandths of what can be, as of the last step ([`pace`]).
     pressure_hint: AtomicU64,
+    /// Where the log begins, as of the last step.
+    log_start_hint: AtomicU64,
     pace: Mutex<pace::Pace>,
     options: VolumeOptions,
     identity: Identity,
@@ -95,6 +99,7 @@ struct Identity {
 /// What the lock guards.
 pub(crate) struct State {
     store: Store,
+    append_queue: AppendQueue,
     syncing: bool,
     sync_queue: SyncQueue,
     /// The position that the sync thread was asked for.
@@ -177,6 +182,8 @@ impl Shared {
         self.unsynced_hint.store(unsynced, Ordering::Relaxed);
         self.pressure_hint
             .store(state.store.pressure(), Ordering::Relaxed);
+        self.log_start_hint
+            .store(after.log_start, Ordering::Relaxed);
         if before == after {
             return result;
         }
@@ -272,9 +279,11 @@ impl Volume {
             max_entry_blocks: store.max_entry_blocks(),
             log_bytes: store.log_bytes(),
         };
+        let log_start = store.log_start();
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 store,
+                append_queue: AppendQueue::default(),
                 syncing: false,
                 sync_queue: SyncQueue::default(),
                 sync_wanted: Lsn::ZERO,
@@ -290,6 +299,7 @@ impl Volume {
             listeners: notify::Listeners::default(),
             unsynced_hint: AtomicU64::new(0),
             pressure_hint: AtomicU64::new(0),
+            log_start_hint: AtomicU64::new(log_start),
             pace: Mutex::default(),
             options,
             identity,

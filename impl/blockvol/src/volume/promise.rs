@@ -42,7 +42,7 @@ impl Volume {
         if let Some(step) = self.shared.with_store(begin)? {
             let result = step.run();
             self.shared
-                .with_store(|store| store.finish_meta(step, result))?;
+                .between_appends(|store| store.finish_meta(step, result))?;
         }
         Ok(self.promise())
     }

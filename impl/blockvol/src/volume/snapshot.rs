@@ -13,7 +13,7 @@ use crate::error::{AppendError, SnapshotError, WriteBackError};
 use crate::extent::Extent;
 use crate::image::{ChunkDigest, chunk_count, chunk_range, range_bytes};
 use crate::snapshot::{SnapshotInfo, drain};
-use crate::store::{At, Store, read_snapshot};
+use crate::store::{AppendRequest, At, Store, read_snapshot};
 
 /// One snapshot, to be read while the volume goes on, from any number of threads. It goes with the
 /// snapshot: once that is deleted, reads say so.
@@ -37,7 +37,7 @@ impl Volume {
         epoch: Epoch,
         operation: &VolumeOperation,
     ) -> Result<Lsn, AppendError> {
-        self.append_waiting(|store| store.append_operation(epoch, operation))
+        self.append_waiting(AppendRequest::operation(epoch, operation))
     }
 
     /// The snapshots that can be read, the oldest first.
