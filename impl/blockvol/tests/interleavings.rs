@@ -9,6 +9,7 @@ mod reference;
 
 use std::sync::Arc;
 
+use holdfast_blockvol::sim::{Crash, SimStorage};
 use holdfast_blockvol::{
     AppendError, Disk, DiskError, Disks, FormatOptions, PinError, Recovery, SyncError, Volume,
     VolumeOptions,
@@ -282,7 +283,7 @@ fn f35_who_waits_for_a_sync_of_what_is_cut_is_told_so() {
         volume.sync().unwrap();
         let writer = spawn(&volume, |volume| {
             let payload = filled(2, 1);
-            let kind = holdfast_types::EntryKind::Write;
+            let kind = EntryKind::Write;
             match volume.try_append(Epoch(1), kind, range(1, 1), payload) {
                 Ok(lsn) => match volume.sync_to(lsn) {
                     Ok(durable) => assert!(durable >= lsn),
