@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, Draft, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all, drift,
-    findings, publish, revision, suites,
+    CheckRow, Draft, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all,
+    drift, findings, publish, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -78,8 +78,8 @@ struct MutantArgs {
     /// One object per line on standard output.
     #[arg(long)]
     json: bool,
-    /// Only mutants whose id begins like this.
-    #[arg(long, value_name = "ID", conflicts_with = "guards")]
+    /// Only mutants whose id begins like this; with `--guards`, conditions whose name does.
+    #[arg(long, value_name = "ID", conflicts_with = "bless")]
     only: Option<String>,
     /// Deletes every condition of every guard in turn, instead of breaking the named rules.
     #[arg(long)]

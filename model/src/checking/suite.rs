@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use super::trace::{Header, Trace, TraceError};
 use super::{
-    Bounds, Check, CheckRow, Checked, Counts, Exact, Graph, GuardRow, Instance, Kind, MutantRow,
-    OutOfBounds, PropertyRow, Spec, StaterightRow, action_name, explore, judge_guards,
+    Bounds, Check, CheckRow, Checked, Conjunct, Counts, Exact, Graph, GuardRow, Instance, Kind,
+    MutantRow, OutOfBounds, PropertyRow, Spec, StaterightRow, action_name, explore, judge_guards,
 };
 use crate::explore::{Diagram, Served, Walk, picture_of_trace, svg};
 
@@ -46,11 +46,11 @@ pub trait Suite: Send + Sync {
     /// When there is no such mutant, or it does not fit.
     fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError>;
     /// Deletes every condition of the guards in turn, over the instances of every build or over all;
-    /// nothing where the specification does not tell its conditions apart.
+    /// those whose name (`spec/call: what must be so`) begins with `only`.
     ///
     /// # Errors
     /// When an instance does not fit.
-    fn guards(&self, full: bool) -> Result<Vec<GuardRow>, SuiteError>;
+    fn guards(&self, full: bool, only: &str) -> Result<Vec<GuardRow>, SuiteError>;
     /// Replays the lines that follow `header` and tells the run as text.
     ///
     /// # Errors
@@ -189,11 +189,15 @@ impl<S: Diagram> Suite for Of<S> {
         Ok((row, trace.map(|trace| trace.to_lines())))
     }
 
-    fn guards(&self, full: bool) -> Result<Vec<GuardRow>, SuiteError> {
+    fn guards(&self, full: bool, only: &str) -> Result<Vec<GuardRow>, SuiteError> {
         let instances = S::instances().iter().filter(|i| i.quick || full);
         let instances: Result<Vec<S>, _> = instances.map(|i| Self::at(i.name)).collect();
-        let all: Vec<usize> = (0..S::conjuncts().len()).collect();
-        Ok(judge_guards(&instances?, &all)?)
+        let named = |at: &usize| {
+            let Conjunct { guard, says, .. } = S::conjuncts()[*at];
+            format!("{}/{guard}: {says}", S::NAME).starts_with(only)
+        };
+        let wanted: Vec<usize> = (0..S::conjuncts().len()).filter(named).collect();
+        Ok(judge_guards(&instances?, &wanted)?)
     }
 
     fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {

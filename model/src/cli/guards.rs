@@ -16,7 +16,11 @@ pub(super) fn run(arguments: &MutantArgs) -> Result<(), Failure> {
     let mut too_few = Vec::new();
     for suite in suites() {
         let begun = Instant::now();
-        let rows = suite.guards(arguments.full)?;
+        let only = arguments.only.as_deref().unwrap_or_default();
+        let rows = suite.guards(arguments.full, only)?;
+        if rows.is_empty() {
+            continue;
+        }
         let share = GuardShare::of(rows.iter());
         for row in &rows {
             if arguments.json {

@@ -235,11 +235,3 @@ impl fmt::Display for Refusal {
         f.write_str(Self::NAMES[*self as usize])
     }
 }
-
-/// The result of a guard.
-pub type Guard = Result<(), Refusal>;
-
-/// Refuses for a reason unless the condition holds.
-pub(super) const fn unless(condition: bool, refusal: Refusal) -> Guard {
-    if condition { Ok(()) } else { Err(refusal) }
-}

@@ -5,8 +5,9 @@
 //! `committed`, vouches for no more than that.)
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::State;
 use super::vocabulary::{
     BLOCKS, Entry, Lsn, Mode, NodeId, Operation, SLOTS, WriteAck, Writes, block_of,
@@ -15,14 +16,14 @@ use super::vocabulary::{
 impl Cluster {
     /// Whether a node serves I/O: it acts as primary, under a lease, and the epoch-start entry of
     /// its epoch is committed.
-    pub(super) fn serves(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn serves(&self, s: &State, primary: NodeId) -> Granted {
         let node = s.node(primary);
-        unless(node.up && node.primary, Refusal::NotPrimary)?;
-        unless(
-            node.lease || self.is(Broken::ServeWithoutLease),
-            Refusal::NoLease,
-        )?;
-        unless(self.open(s, primary), Refusal::NotOpen)
+        let acts = node.up && node.primary;
+        self.must(Conjunct::ServesAsPrimary, acts, Refusal::NotPrimary)?;
+        let leased = node.lease || self.is(Broken::ServeWithoutLease);
+        self.must(Conjunct::ServesUnderLease, leased, Refusal::NoLease)?;
+        let open = self.open(s, primary);
+        self.must(Conjunct::ServesOpen, open, Refusal::NotOpen)
     }
 
     /// Whether the epoch-start entry of the primary's epoch is committed.
@@ -35,10 +36,11 @@ impl Cluster {
                 .is_some_and(|start| node.committed >= start)
     }
 
-    pub(super) fn may_write(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_write(&self, s: &State, primary: NodeId) -> Granted {
         let room = usize::from(s.node(primary).head) < SLOTS;
         unless(s.client.issued < self.bounds.writes && room, Refusal::Bound)?;
-        unless(self.room(s, primary, self.reserve()), Refusal::Full)?;
+        let room = self.room(s, primary, self.reserve());
+        self.must(Conjunct::WriteRoom, room, Refusal::Full)?;
         self.serves(s, primary)
     }
 
@@ -83,14 +85,17 @@ impl Cluster {
         let mut writes = Writes::default();
         for lsn in 1..=node.head {
             let entry = node.log.at(lsn);
-            let held = if must_be_durable && node.durable < lsn {
-                false
-            } else if local {
+            let own = self.keeps(Conjunct::AnsweredOwnEpoch, entry.epoch == node.promised);
+            let durable = !must_be_durable || node.durable >= lsn;
+            let held = if local {
                 self.enough_members(s, primary)
             } else {
                 self.acknowledged_by(s, primary, self.received_at(s, primary, lsn))
             };
-            if entry.epoch == node.promised && held {
+            if own
+                && self.keeps(Conjunct::AnsweredDurably, durable)
+                && self.keeps(Conjunct::AnsweredHeld, held)
+            {
                 writes = writes.with(entry.write);
             }
         }
@@ -108,7 +113,7 @@ impl Cluster {
                 .all(|rule| rule.mode != Mode::SyncAll || enough(rule.isr.count()))
     }
 
-    pub(super) fn may_answer_writes(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_answer_writes(&self, s: &State, primary: NodeId) -> Granted {
         self.serves(s, primary)?;
         unless(!self.answerable(s, primary).is_empty(), Refusal::NotHeld)
     }
@@ -119,24 +124,27 @@ impl Cluster {
 
     /// What a flush that is answered now would vouch for: acknowledged writes that are committed,
     /// or that this primary does not even have (then it vouches for what is lost).
-    pub(super) fn vouched(s: &State, primary: NodeId) -> Writes {
+    fn vouched(&self, s: &State, primary: NodeId) -> Writes {
         let node = s.node(primary);
-        let above = node
-            .log
-            .writes(node.head)
-            .without(node.log.writes(node.committed));
+        let settled = if self.gives_up(Conjunct::FlushCommitted) {
+            node.head
+        } else {
+            node.committed
+        };
+        let above = node.log.writes(node.head).without(node.log.writes(settled));
         s.client.acked.without(above).without(s.client.excused)
     }
 
-    pub(super) fn may_answer_flush(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_answer_flush(&self, s: &State, primary: NodeId) -> Granted {
         self.serves(s, primary)?;
-        unless(self.enough_members(s, primary), Refusal::TooFewMembers)?;
-        let new = Self::vouched(s, primary).without(s.client.flushed);
+        let enough = self.enough_members(s, primary);
+        self.must(Conjunct::FlushMembers, enough, Refusal::TooFewMembers)?;
+        let new = self.vouched(s, primary).without(s.client.flushed);
         unless(!new.is_empty(), Refusal::NotHeld)
     }
 
     pub(super) fn answer_flush(&self, s: &mut State, primary: NodeId) {
-        s.client.flushed = s.client.flushed.and(Self::vouched(s, primary));
+        s.client.flushed = s.client.flushed.and(self.vouched(s, primary));
     }
 
     /// Where answers are prompt: whatever may be acknowledged now, is.
@@ -152,7 +160,7 @@ impl Cluster {
     }
 
     /// The last write to each block, where a read need not wait for it.
-    fn readable(s: &State, primary: NodeId) -> Writes {
+    fn readable(&self, s: &State, primary: NodeId) -> Writes {
         let node = s.node(primary);
         let mut last: [(u8, Lsn); BLOCKS] = [(0, 0); BLOCKS];
         for lsn in 1..=node.head {
@@ -161,29 +169,31 @@ impl Cluster {
                 last[block_of(write)] = (write, lsn);
             }
         }
-        let settled =
-            |&(write, lsn): &(u8, Lsn)| lsn <= node.committed || s.client.acked.has(write);
+        let settled = |&(write, lsn): &(u8, Lsn)| {
+            let settled = lsn <= node.committed || s.client.acked.has(write);
+            self.keeps(Conjunct::ReadSettled, settled)
+        };
         last.into_iter()
             .filter(settled)
             .fold(Writes::default(), |writes, (write, _)| writes.with(write))
     }
 
-    pub(super) fn may_read(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_read(&self, s: &State, primary: NodeId) -> Granted {
         unless(self.bounds.reads, Refusal::Bound)?;
         if !self.is(Broken::ReadWithoutLease) {
             self.serves(s, primary)?;
         }
-        let new = Self::readable(s, primary).without(s.client.shown);
+        let new = self.readable(s, primary).without(s.client.shown);
         unless(!new.is_empty(), Refusal::NothingToDo)
     }
 
     pub(super) fn read(&self, s: &mut State, primary: NodeId) {
-        s.client.shown = s.client.shown.and(Self::readable(s, primary));
+        s.client.shown = s.client.shown.and(self.readable(s, primary));
     }
 
-    pub(super) fn may_sync(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_sync(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
-        unless(n.up, Refusal::Down)?;
+        self.must(Conjunct::SyncUp, n.up, Refusal::Down)?;
         unless(self.bounds.own_syncs || n.primary, Refusal::Bound)?;
         unless(n.durable < n.head, Refusal::NothingToDo)
     }
@@ -204,9 +214,14 @@ impl Cluster {
             return;
         }
         let (before, epoch) = (node.committed, node.promised);
-        let own_epoch =
-            |lsn: &Lsn| node.log.at(*lsn).epoch == epoch || self.is(Broken::CountOlderEpochs);
-        let held = |lsn: &Lsn| self.acknowledged_by(s, primary, self.durable_at(s, primary, *lsn));
+        let own_epoch = |lsn: &Lsn| {
+            let own = node.log.at(*lsn).epoch == epoch || self.is(Broken::CountOlderEpochs);
+            self.keeps(Conjunct::CommitOwnEpoch, own)
+        };
+        let held = |lsn: &Lsn| {
+            let held = self.acknowledged_by(s, primary, self.durable_at(s, primary, *lsn));
+            self.keeps(Conjunct::CommitHeld, held)
+        };
         let floor = if self.is(Broken::CommittedMovesBack) {
             0
         } else {

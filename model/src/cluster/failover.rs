@@ -1,8 +1,9 @@
 //! Epochs, fencing, promotion (`protocol.md` section 7).
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::{Membership, NOBODY, Report, State};
 use super::vocabulary::{Members, Mode, NODES, NodeId, Renewal, SLOTS, WriteAck};
 
@@ -13,26 +14,27 @@ impl Cluster {
         s.nodes.iter().any(|n| n.lease && n.promised == epoch)
     }
 
-    fn lease_over(&self, s: &State) -> Guard {
+    fn lease_over(&self, s: &State) -> Granted {
         let held = if self.bounds.clocks {
             s.record.granted
         } else {
             self.bounds.leases && Self::lease_held(s)
         };
-        unless(!held || self.is(Broken::MintUnderLease), Refusal::LeaseHeld)
+        let over = !held || self.is(Broken::MintUnderLease);
+        self.must(Conjunct::MintLease, over, Refusal::LeaseHeld)
     }
 
-    fn may_mint_at_all(&self, s: &State) -> Guard {
+    fn may_mint_at_all(&self, s: &State) -> Granted {
         unless(s.record.epoch < self.bounds.epochs, Refusal::Bound)?;
         self.lease_over(s)
     }
 
-    pub(super) fn may_mint(&self, s: &State) -> Guard {
+    pub(super) fn may_mint(&self, s: &State) -> Granted {
         unless(s.acting_primary().is_some(), Refusal::Settled)?;
         self.may_mint_at_all(s)
     }
 
-    pub(super) fn may_mint_again(&self, s: &State) -> Guard {
+    pub(super) fn may_mint_again(&self, s: &State) -> Granted {
         unless(s.acting_primary().is_none(), Refusal::Settled)?;
         self.may_mint_at_all(s)
     }
@@ -55,13 +57,19 @@ impl Cluster {
     }
 
     /// Whether a store may count in a report, or lead.
-    fn counts(&self, s: &State, node: NodeId) -> bool {
-        let replaced = self.is(Broken::CountReplacedStores);
-        let untrusted = self.is(Broken::PromoteUntrusted);
-        (s.recorded(node) || replaced) && (s.node(node).trusted() || untrusted)
+    fn counts(
+        &self,
+        s: &State,
+        node: NodeId,
+        (recorded, trusted): (Conjunct, Conjunct),
+    ) -> Granted {
+        let is_recorded = s.recorded(node) || self.is(Broken::CountReplacedStores);
+        self.must(recorded, is_recorded, Refusal::NotEligible)?;
+        let is_trusted = s.node(node).trusted() || self.is(Broken::PromoteUntrusted);
+        self.must(trusted, is_trusted, Refusal::NotEligible)
     }
 
-    pub(super) fn may_fence(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_fence(&self, s: &State, node: NodeId) -> Granted {
         let (n, record) = (s.node(node), &s.record);
         if self.is(Broken::FenceBeforeMint) && record.primary != NOBODY {
             return unless(
@@ -69,19 +77,17 @@ impl Cluster {
                 Refusal::Settled,
             );
         }
-        unless(record.primary == NOBODY, Refusal::Settled)?;
-        unless(n.up, Refusal::Down)?;
-        unless(
-            record.reports[usize::from(node)].is_none(),
-            Refusal::Settled,
-        )?;
-        unless(n.promised <= record.epoch, Refusal::HigherEpoch)?;
+        let nobody = record.primary == NOBODY;
+        self.must(Conjunct::FenceNobody, nobody, Refusal::Settled)?;
+        self.must(Conjunct::FenceUp, n.up, Refusal::Down)?;
+        let unreported = record.reports[usize::from(node)].is_none();
+        self.must(Conjunct::FenceOnce, unreported, Refusal::Settled)?;
+        let behind = n.promised <= record.epoch;
+        self.must(Conjunct::FenceEpoch, behind, Refusal::HigherEpoch)?;
         let led = n.promised == record.epoch && n.led.is_some();
-        unless(
-            !led || self.is(Broken::EpochLedTwice),
-            Refusal::LedByAnother,
-        )?;
-        unless(self.counts(s, node), Refusal::NotEligible)
+        let free = !led || self.is(Broken::EpochLedTwice);
+        self.must(Conjunct::FenceLed, free, Refusal::LedByAnother)?;
+        self.counts(s, node, (Conjunct::FenceRecorded, Conjunct::FenceTrusted))
     }
 
     /// The candidate makes the epoch durable, gives up any role, syncs its log, and reports.
@@ -152,56 +158,69 @@ impl Cluster {
         among.iter().all(|other| rank(other) <= rank(node))
     }
 
-    pub(super) fn may_promote(&self, s: &State, node: NodeId, shrink: bool) -> Guard {
+    pub(super) fn may_promote(&self, s: &State, node: NodeId, shrink: bool) -> Granted {
         let (n, record) = (s.node(node), &s.record);
         let second = self.is(Broken::TwoPrimariesInOneEpoch);
-        unless(record.primary == NOBODY || second, Refusal::Settled)?;
-        unless(n.up && !n.primary, Refusal::Down)?;
+        let nobody = record.primary == NOBODY || second;
+        self.must(Conjunct::PromoteNobody, nobody, Refusal::Settled)?;
+        self.must(Conjunct::PromoteUp, n.up, Refusal::Down)?;
+        self.must(Conjunct::PromoteFree, !n.primary, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
-        unless(self.room(s, node, 0), Refusal::Full)?;
-        unless(
-            n.promised == record.epoch && self.counts(s, node),
-            Refusal::NotEligible,
-        )?;
-        let eligible = self.eligible(s);
-        unless(eligible.has(node), Refusal::NotEligible)?;
+        let room = self.room(s, node, 0);
+        self.must(Conjunct::PromoteRoom, room, Refusal::Full)?;
+        let fenced = n.promised == record.epoch;
+        self.must(Conjunct::PromoteFenced, fenced, Refusal::NotEligible)?;
+        let counts = (Conjunct::PromoteRecorded, Conjunct::PromoteTrusted);
+        self.counts(s, node, counts)?;
+        self.may_be_chosen(s, node)?;
         self.may_take_the_lead(s, node)?;
+        let eligible = self.eligible(s);
         let reports = eligible.count();
-        unless(
-            reports >= self.reports_needed(&record.members),
-            Refusal::NotChosen,
-        )?;
+        let enough = reports >= self.reports_needed(&record.members);
+        self.must(Conjunct::PromoteReports, enough, Refusal::NotChosen)?;
         let chosen = self.greatest(s, node, eligible) || self.is(Broken::PromoteLaggard);
-        unless(chosen, Refusal::NotChosen)?;
+        self.must(Conjunct::PromoteGreatest, chosen, Refusal::NotChosen)?;
         let seen =
             record.reports[usize::from(node)].is_some_and(|r| (r.last, r.durable) >= record.seen);
-        unless(
-            seen || second || self.is(Broken::IgnoreCommittedSeen),
-            Refusal::BelowCommitted,
-        )?;
+        let seen = seen || second || self.is(Broken::IgnoreCommittedSeen);
+        self.must(Conjunct::PromoteSeen, seen, Refusal::BelowCommitted)?;
         if shrink {
             let fewer = eligible != record.members.isr;
             let offered = self.bounds.shrink && record.members.mode == Mode::SyncAll;
             unless(offered && fewer, Refusal::NothingToDo)?;
-            unless(reports >= self.bounds.min_in_sync, Refusal::TooFewMembers)?;
+            let enough = reports >= self.bounds.min_in_sync;
+            self.must(Conjunct::ShrinkEnough, enough, Refusal::TooFewMembers)?;
         }
         Ok(())
     }
 
+    /// Whether a node is among the eligible.
+    fn may_be_chosen(&self, s: &State, node: NodeId) -> Granted {
+        let (record, members) = (&s.record, &s.record.members);
+        let refusal = Refusal::NotEligible;
+        let reported = record.reports[usize::from(node)].is_some();
+        self.must(Conjunct::PromoteReported, reported, refusal)?;
+        let (last, member, voter) = match members.mode {
+            _ if self.is(Broken::PromoteOutsider) => (true, true, true),
+            Mode::BestEffort => (record.last == node, true, true),
+            Mode::SyncAll => (true, members.isr.has(node), true),
+            Mode::SyncQuorum => (true, members.isr.has(node), members.voters.has(node)),
+        };
+        self.must(Conjunct::EligibleLast, last, refusal)?;
+        self.must(Conjunct::EligibleMember, member, refusal)?;
+        self.must(Conjunct::EligibleVoter, voter, refusal)
+    }
+
     /// What a node asks itself before it leads: whether its log still ends where it reported, and
     /// whether it follows nobody else in this epoch.
-    fn may_take_the_lead(&self, s: &State, node: NodeId) -> Guard {
+    fn may_take_the_lead(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         let as_reported = s.record.reports[usize::from(node)]
             .is_some_and(|r| (r.last, r.durable) == (n.log.at(n.durable).epoch, n.durable));
-        unless(
-            as_reported || self.bounds.lies == 0 || self.is(Broken::LeadBelowReport),
-            Refusal::NotChosen,
-        )?;
-        unless(
-            n.led.is_none() || self.is(Broken::EpochLedTwice),
-            Refusal::LedByAnother,
-        )
+        let stands = as_reported || self.bounds.lies == 0 || self.is(Broken::LeadBelowReport);
+        self.must(Conjunct::PromoteAsReported, stands, Refusal::NotChosen)?;
+        let free = n.led.is_none() || self.is(Broken::EpochLedTwice);
+        self.must(Conjunct::PromoteLed, free, Refusal::LedByAnother)
     }
 
     /// Whether a promotion has to say that writes that were acknowledged, but not flushed, may be
@@ -258,18 +277,19 @@ impl Cluster {
         Self::append(s, node, 0);
     }
 
-    pub(super) fn may_force_promote(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_force_promote(&self, s: &State, node: NodeId) -> Granted {
         unless(s.past.forced < self.bounds.forced, Refusal::Bound)?;
         self.may_mint_at_all(s)?;
         self.may_go_on_with(s, node)
     }
 
-    pub(super) fn may_go_on_with(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_go_on_with(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
-        unless(n.up, Refusal::Down)?;
+        self.must(Conjunct::GoOnUp, n.up, Refusal::Down)?;
         unless(usize::from(n.head) < SLOTS, Refusal::Bound)?;
-        unless(self.room(s, node, 0), Refusal::Full)?;
-        unless(self.counts(s, node), Refusal::NotEligible)
+        let room = self.room(s, node, 0);
+        self.must(Conjunct::GoOnRoom, room, Refusal::Full)?;
+        self.counts(s, node, (Conjunct::GoOnRecorded, Conjunct::GoOnTrusted))
     }
 
     pub(super) fn force_promote(&self, s: &mut State, node: NodeId) {

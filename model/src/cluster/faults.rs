@@ -1,13 +1,14 @@
 //! What the world does: crashes, restarts, lost stores.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Granted, unless};
 use super::state::{Node, State};
 use super::vocabulary::{NodeId, WriteAck};
 
 impl Cluster {
-    pub(super) fn may_crash(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_crash(&self, s: &State, node: NodeId) -> Granted {
         unless(self.bounds.crashes.has(node), Refusal::Bound)?;
         unless(s.node(node).up, Refusal::Down)
     }
@@ -28,7 +29,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_restart(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_restart(&self, s: &State, node: NodeId) -> Granted {
         unless(node < self.bounds.nodes, Refusal::Bound)?;
         unless(!s.node(node).up, Refusal::Up)
     }
@@ -59,7 +60,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_lose_store(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_lose_store(&self, s: &State, node: NodeId) -> Granted {
         let lost = s.nodes.iter().map(|n| n.store).max().unwrap_or(0);
         unless(
             node < self.bounds.nodes && lost < self.bounds.losses,

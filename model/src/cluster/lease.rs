@@ -8,13 +8,14 @@
 //! counts from before it asked, so an answer that arrives after the lease is over is worth nothing.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::State;
 use super::vocabulary::{NODES, NodeId, Renewal};
 
 impl Cluster {
-    pub(super) fn may_lease_run_out(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_lease_run_out(&self, s: &State, primary: NodeId) -> Granted {
         unless(self.bounds.leases, Refusal::Bound)?;
         unless(s.node(primary).lease, Refusal::NothingToDo)
     }
@@ -23,12 +24,10 @@ impl Cluster {
         s.node_mut(primary).lease = false;
     }
 
-    pub(super) fn may_renew_lease(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_renew_lease(&self, s: &State, primary: NodeId) -> Granted {
         let p = s.node(primary);
-        unless(
-            p.up && s.acting_primary() == Some(primary),
-            Refusal::NotPrimary,
-        )?;
+        let acts = p.up && s.acting_primary() == Some(primary);
+        self.must(Conjunct::RenewActing, acts, Refusal::NotPrimary)?;
         unless(!p.lease, Refusal::NothingToDo)
     }
 
@@ -37,11 +36,13 @@ impl Cluster {
     }
 
     /// Asked by one who is deposed already it is refused, and nothing has changed.
-    pub(super) fn may_ask_lease(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_ask_lease(&self, s: &State, primary: NodeId) -> Granted {
         let p = s.node(primary);
         let known = s.record.primary == primary;
-        unless(p.up && p.primary && known, Refusal::NotPrimary)?;
-        unless(s.record.renewal == Renewal::None, Refusal::NothingToDo)
+        unless(p.up && p.primary, Refusal::NotPrimary)?;
+        self.must(Conjunct::AskActing, known, Refusal::NotPrimary)?;
+        let none = s.record.renewal == Renewal::None;
+        self.must(Conjunct::AskOnce, none, Refusal::NothingToDo)
     }
 
     pub(super) fn ask_lease(&self, s: &mut State, primary: NodeId) {
@@ -50,10 +51,12 @@ impl Cluster {
 
     /// Only the primary of the present epoch can have asked: a mint, and its own stopping, take the
     /// request off.
-    pub(super) fn may_grant_lease(&self, s: &State) -> Guard {
+    pub(super) fn may_grant_lease(&self, s: &State) -> Granted {
         match s.record.renewal {
             Renewal::Asked(_) => Ok(()),
-            Renewal::None | Renewal::Answered(_) | Renewal::Late(_) => Err(Refusal::NothingToDo),
+            Renewal::None | Renewal::Answered(_) | Renewal::Late(_) => {
+                unless(false, Refusal::NothingToDo)
+            }
         }
     }
 
@@ -64,25 +67,28 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_hear_lease(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_hear_lease(&self, s: &State, node: NodeId) -> Granted {
         let renewal = s.record.renewal;
         let answered = renewal == Renewal::Answered(node) || renewal == Renewal::Late(node);
-        unless(answered, Refusal::NothingToDo)
+        self.must(Conjunct::HearAnswered, answered, Refusal::NothingToDo)
     }
 
     pub(super) fn hear_lease(&self, s: &mut State, node: NodeId) {
         let late = s.record.renewal == Renewal::Late(node);
         s.record.renewal = Renewal::None;
+        let in_time = !late || self.is(Broken::LeaseFromAnswer);
         let n = s.node_mut(node);
-        if n.primary && (!late || self.is(Broken::LeaseFromAnswer)) {
+        if self.keeps(Conjunct::HearPrimary, n.primary) && self.keeps(Conjunct::HearInTime, in_time)
+        {
             n.lease = true;
         }
     }
 
     /// The margin: on the primary's clock the lease is over before it is on the authority's.
-    pub(super) fn may_lease_be_over(&self, s: &State) -> Guard {
+    pub(super) fn may_lease_be_over(&self, s: &State) -> Granted {
         unless(s.record.granted, Refusal::NothingToDo)?;
-        unless(!Self::lease_held(s), Refusal::LeaseHeld)
+        let over = !Self::lease_held(s);
+        self.must(Conjunct::OverMargin, over, Refusal::LeaseHeld)
     }
 
     pub(super) fn lease_be_over(&self, s: &mut State) {
@@ -97,9 +103,10 @@ impl Cluster {
         };
     }
 
-    pub(super) fn may_stop_serving(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_stop_serving(&self, s: &State, primary: NodeId) -> Granted {
         let acts = s.acting_primary() == Some(primary);
-        unless(s.node(primary).up && acts, Refusal::NotPrimary)
+        let acts = s.node(primary).up && acts;
+        self.must(Conjunct::StopActing, acts, Refusal::NotPrimary)
     }
 
     /// The primary gives its role up first, and says so then: its lease is over for good.
@@ -113,7 +120,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_restart_authority(&self, s: &State) -> Guard {
+    pub(super) fn may_restart_authority(&self, s: &State) -> Granted {
         let mut after = *s;
         self.restart_authority(&mut after);
         unless(after != *s, Refusal::NothingToDo)

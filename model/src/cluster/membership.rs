@@ -5,22 +5,23 @@
 //! off), and `news` says that the record has a higher revision than its primary has read.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::{Membership, Request, State};
 use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase};
 
 impl Cluster {
     /// What every proposal needs: the primary of the record, which has read its last change, and
     /// has no other under way.
-    fn may_propose(&self, s: &State, primary: NodeId) -> Guard {
+    fn may_propose(&self, s: &State, primary: NodeId) -> Granted {
         let p = s.node(primary);
-        unless(
-            p.up && s.acting_primary() == Some(primary),
-            Refusal::NotPrimary,
-        )?;
-        let clear = p.pending.is_none() && s.record.request.is_none() && !s.record.news;
-        unless(clear, Refusal::ChangeInFlight)
+        let acts = p.up && s.acting_primary() == Some(primary);
+        self.must(Conjunct::ProposeActing, acts, Refusal::NotPrimary)?;
+        let refusal = Refusal::ChangeInFlight;
+        self.must(Conjunct::ProposeDecided, p.pending.is_none(), refusal)?;
+        self.must(Conjunct::ProposeClear, s.record.request.is_none(), refusal)?;
+        self.must(Conjunct::ProposeRead, !s.record.news, refusal)
     }
 
     fn propose(s: &mut State, primary: NodeId, request: Request) {
@@ -28,15 +29,17 @@ impl Cluster {
         s.node_mut(primary).pending = Some(request.to);
     }
 
-    pub(super) fn may_propose_join(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_propose_join(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let sync_mode = s.node(primary).view.mode != Mode::BestEffort;
         unless(self.bounds.joins && sync_mode, Refusal::Bound)?;
         self.may_propose(s, primary)?;
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
-        unless(!p.view.isr.has(replica), Refusal::NotThatMember)?;
-        unless(peer.phase == Phase::InSync, Refusal::NoSession)?;
+        let outside = !p.view.isr.has(replica);
+        self.must(Conjunct::JoinOutside, outside, Refusal::NotThatMember)?;
+        let in_sync = peer.phase == Phase::InSync;
+        self.must(Conjunct::JoinInSync, in_sync, Refusal::NoSession)?;
         let proven = peer.durable >= p.head || self.is(Broken::JoinAtTarget);
-        unless(proven, Refusal::NotHeld)
+        self.must(Conjunct::JoinProven, proven, Refusal::NotHeld)
     }
 
     /// From here on the newcomer's acknowledgements are required; a barrier has just proven it
@@ -63,25 +66,27 @@ impl Cluster {
         );
     }
 
-    pub(super) fn may_propose_leave(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_propose_leave(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(self.bounds.leaves, Refusal::Bound)?;
         self.may_propose(s, primary)?;
         let (p, phase) = (s.node(primary), s.peer(primary, replica).phase);
-        unless(
-            p.view.isr.has(replica) && replica != primary,
-            Refusal::NotThatMember,
-        )?;
-        unless(
-            phase == Phase::Away || phase == Phase::NeedsRebuild,
-            Refusal::NotThatMember,
-        )?;
+        let member = p.view.isr.has(replica);
+        self.must(Conjunct::LeaveMember, member, Refusal::NotThatMember)?;
+        let other = replica != primary;
+        self.must(Conjunct::LeaveOther, other, Refusal::NotThatMember)?;
+        let gone = phase == Phase::Away || phase == Phase::NeedsRebuild;
+        self.must(Conjunct::LeaveGone, gone, Refusal::NotThatMember)?;
         let to = Membership {
             isr: p.view.isr.without(replica),
             ..p.view
         };
         let few = to.mode == Mode::SyncAll && to.isr.count() < self.bounds.min_in_sync;
-        unless(!few || phase == Phase::NeedsRebuild, Refusal::TooFewMembers)?;
-        unless(self.keeps_promises(s, primary, &to), Refusal::WouldForget)
+        let enough = !few || phase == Phase::NeedsRebuild;
+        self.must(Conjunct::LeaveEnough, enough, Refusal::TooFewMembers)?;
+        let [alone, committed, received] = self.promises_kept(s, primary, &to);
+        self.must(Conjunct::KeepsAlone, alone, Refusal::WouldForget)?;
+        self.must(Conjunct::KeepsCommitted, committed, Refusal::WouldForget)?;
+        self.must(Conjunct::KeepsReceived, received, Refusal::WouldForget)
     }
 
     pub(super) fn propose_leave(&self, s: &mut State, primary: NodeId, replica: NodeId) {
@@ -93,14 +98,14 @@ impl Cluster {
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
-    pub(super) fn may_propose_mode(&self, s: &State, primary: NodeId, mode: Mode) -> Guard {
+    pub(super) fn may_propose_mode(&self, s: &State, primary: NodeId, mode: Mode) -> Granted {
         unless(self.bounds.new_mode == Some(mode), Refusal::Bound)?;
         self.may_propose(s, primary)?;
         let p = s.node(primary);
         unless(p.view.mode != mode, Refusal::NothingToDo)?;
         let to = Membership { mode, ..p.view };
         let kept = self.keeps_promises(s, primary, &to) || self.is(Broken::ModeChangesBlindly);
-        unless(kept, Refusal::WouldForget)
+        self.must(Conjunct::ModeKeeps, kept, Refusal::WouldForget)
     }
 
     pub(super) fn propose_mode(&self, s: &mut State, primary: NodeId, mode: Mode) {
@@ -111,20 +116,21 @@ impl Cluster {
         Self::propose(s, primary, Request { to, newcomer: None });
     }
 
-    pub(super) fn may_propose_voter(&self, s: &State, primary: NodeId, node: NodeId) -> Guard {
+    pub(super) fn may_propose_voter(&self, s: &State, primary: NodeId, node: NodeId) -> Granted {
         unless(self.bounds.new_voters, Refusal::Bound)?;
         self.may_propose(s, primary)?;
         let view = s.node(primary).view;
-        unless(view.mode == Mode::SyncQuorum, Refusal::NothingToDo)?;
+        let counted = view.mode == Mode::SyncQuorum;
+        self.must(Conjunct::VoterMode, counted, Refusal::NothingToDo)?;
         let to = Self::with_voter_changed(&view, node);
         let sound = if to.voters.has(node) {
             to.isr.has(node)
         } else {
             to.voters.count() > 0
         };
-        unless(sound, Refusal::NotThatMember)?;
+        self.must(Conjunct::VoterMember, sound, Refusal::NotThatMember)?;
         let kept = self.keeps_promises(s, primary, &to) || self.is(Broken::VotersChangeBlindly);
-        unless(kept, Refusal::WouldForget)
+        self.must(Conjunct::VoterKeeps, kept, Refusal::WouldForget)
     }
 
     /// Voters change one at a time.
@@ -164,12 +170,15 @@ impl Cluster {
     /// Whether everything acknowledged so far meets a new rule; where one copy alone would
     /// remain, it is durable there.
     fn keeps_promises(&self, s: &State, primary: NodeId, to: &Membership) -> bool {
+        self.promises_kept(s, primary, to) == [true; 3]
+    }
+
+    /// The three parts of that: what is durable where one copy remains, what was flushed, what was
+    /// acknowledged.
+    fn promises_kept(&self, s: &State, primary: NodeId, to: &Membership) -> [bool; 3] {
         let p = s.node(primary);
         let acked = self.acknowledged_so_far(s, primary);
         let alone = to.isr.count() == 1 && !self.is(Broken::LeaveBeforeDurable);
-        if alone && p.durable < acked {
-            return false;
-        }
         // Under sync_all every member held whatever was acknowledged, present or not.
         let held = match p.view.mode {
             Mode::SyncAll => p.view.isr,
@@ -178,10 +187,14 @@ impl Cluster {
         let flushed = p.committed.max(self.adopted(s, primary));
         let durable = held.and(self.durable_at(s, primary, flushed));
         let received = held.and(self.received_at(s, primary, acked));
-        Self::held(primary, to, durable) && Self::held(primary, to, received)
+        [
+            !alone || p.durable >= acked,
+            Self::held(primary, to, durable),
+            Self::held(primary, to, received),
+        ]
     }
 
-    pub(super) fn may_land(&self, s: &State) -> Guard {
+    pub(super) fn may_land(&self, s: &State) -> Granted {
         unless(s.record.request.is_some(), Refusal::NothingToDo)
     }
 
@@ -203,7 +216,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_lose_request(&self, s: &State) -> Guard {
+    pub(super) fn may_lose_request(&self, s: &State) -> Granted {
         unless(self.bounds.lost_requests, Refusal::Bound)?;
         unless(s.record.request.is_some(), Refusal::NothingToDo)
     }
@@ -212,12 +225,9 @@ impl Cluster {
         s.record.request = None;
     }
 
-    pub(super) fn may_read_record(&self, s: &State, primary: NodeId) -> Guard {
-        let p = s.node(primary);
-        unless(
-            p.up && s.acting_primary() == Some(primary),
-            Refusal::NotPrimary,
-        )?;
+    pub(super) fn may_read_record(&self, s: &State, primary: NodeId) -> Granted {
+        let acts = s.node(primary).up && s.acting_primary() == Some(primary);
+        self.must(Conjunct::ReadActing, acts, Refusal::NotPrimary)?;
         unless(s.record.news, Refusal::NothingToDo)
     }
 
@@ -231,13 +241,12 @@ impl Cluster {
         self.commit(s, primary);
     }
 
-    pub(super) fn may_withdraw(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_withdraw(&self, s: &State, primary: NodeId) -> Granted {
         let p = s.node(primary);
-        unless(
-            p.up && s.acting_primary() == Some(primary),
-            Refusal::NotPrimary,
-        )?;
-        unless(p.pending.is_some() && !s.record.news, Refusal::NothingToDo)
+        let acts = p.up && s.acting_primary() == Some(primary);
+        self.must(Conjunct::WithdrawActing, acts, Refusal::NotPrimary)?;
+        unless(p.pending.is_some(), Refusal::NothingToDo)?;
+        self.must(Conjunct::WithdrawRead, !s.record.news, Refusal::NothingToDo)
     }
 
     /// A change that only raises `revision`: whatever was under way fails from now on.
@@ -247,7 +256,7 @@ impl Cluster {
         self.commit(s, primary);
     }
 
-    pub(super) fn may_forget_request(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_forget_request(&self, s: &State, primary: NodeId) -> Granted {
         unless(
             self.is(Broken::ForgetUnknownOutcome),
             Refusal::ChangeInFlight,

@@ -3,8 +3,9 @@
 //! 4 and 7).
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::{Backup, NOBODY, State};
 use super::vocabulary::{NODES, NodeId};
 
@@ -14,7 +15,7 @@ const NO_STORE: u8 = 3;
 const LAST_EPOCH: u8 = 7;
 
 impl Cluster {
-    pub(super) fn may_lose_tail(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_lose_tail(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         unless(!s.past.lied, Refusal::Bound)?;
         unless(n.up, Refusal::Down)?;
@@ -27,13 +28,15 @@ impl Cluster {
         self.crash(s, node);
     }
 
-    pub(super) fn may_report_committed(&self, s: &State, primary: NodeId) -> Guard {
+    pub(super) fn may_report_committed(&self, s: &State, primary: NodeId) -> Granted {
         let p = s.node(primary);
         let acts = s.acting_primary() == Some(primary);
-        unless(p.up && acts, Refusal::NotPrimary)?;
-        unless(self.open(s, primary), Refusal::NotOpen)?;
+        self.must(Conjunct::ReportActing, p.up && acts, Refusal::NotPrimary)?;
+        let open = self.open(s, primary);
+        self.must(Conjunct::ReportOpen, open, Refusal::NotOpen)?;
         let committed = (p.log.at(p.committed).epoch, p.committed);
-        unless(s.record.seen < committed, Refusal::NothingToDo)
+        let more = s.record.seen < committed;
+        self.must(Conjunct::ReportGrows, more, Refusal::NothingToDo)
     }
 
     /// `committed_seen` only grows.
@@ -42,7 +45,7 @@ impl Cluster {
         s.record.seen = (p.log.at(p.committed).epoch, p.committed);
     }
 
-    pub(super) fn may_back_up(&self, s: &State) -> Guard {
+    pub(super) fn may_back_up(&self, s: &State) -> Granted {
         unless(s.backup.is_none(), Refusal::NothingToDo)
     }
 
@@ -55,7 +58,7 @@ impl Cluster {
         });
     }
 
-    pub(super) fn may_roll_back(&self, s: &State) -> Guard {
+    pub(super) fn may_roll_back(&self, s: &State) -> Granted {
         unless(s.past.forced == 0 && !s.past.rolled, Refusal::Bound)?;
         let older = s.backup.is_some_and(|old| old.epoch < s.record.epoch);
         unless(older, Refusal::NothingToDo)
@@ -75,8 +78,8 @@ impl Cluster {
         s.past.rolled = true;
     }
 
-    pub(super) fn may_recover(&self, s: &State, node: NodeId) -> Guard {
-        unless(s.past.rolled, Refusal::NothingToDo)?;
+    pub(super) fn may_recover(&self, s: &State, node: NodeId) -> Granted {
+        self.must(Conjunct::RecoverRolled, s.past.rolled, Refusal::NothingToDo)?;
         unless(Self::highest(s) < LAST_EPOCH, Refusal::Bound)?;
         self.may_go_on_with(s, node)
     }
@@ -111,7 +114,7 @@ impl Cluster {
         r.promised == p.promised && other && !self.is(Broken::EpochLedTwice)
     }
 
-    pub(super) fn may_heartbeat(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_heartbeat(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         unless(self.is(Broken::HeartbeatWritesAuthority), Refusal::Bound)?;
         let claims = n.up && n.primary && n.promised != s.record.epoch;

@@ -36,6 +36,7 @@ pub mod broken;
 mod calls;
 mod cards;
 mod client;
+pub mod conjuncts;
 mod diagram;
 mod encode;
 mod failover;
@@ -60,12 +61,13 @@ pub mod vocabulary;
 
 pub use action::{Action, Refusal};
 pub use broken::Broken;
+pub use conjuncts::Conjunct;
 pub use rules::Bounds;
 pub use state::State;
 
 use crate::checking::Instance;
 
-/// The specification at the bounds of one instance, with at most one rule broken.
+/// The specification at the bounds of one instance, with at most one rule broken, or one condition given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Cluster {
     /// The instance.
@@ -74,4 +76,6 @@ pub struct Cluster {
     pub bounds: Bounds,
     /// The rule that is broken, if any.
     pub broken: Option<Broken>,
+    /// The condition that is given up, if any.
+    pub given_up: Option<Conjunct>,
 }

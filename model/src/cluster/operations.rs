@@ -5,26 +5,28 @@
 //! after it, and its outcome is durable in the same step as a checkpoint at its position.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::State;
 use super::vocabulary::{NodeId, Operation, SLOTS};
 
 impl Cluster {
-    pub(super) fn may_operate(&self, s: &State, primary: NodeId, operation: Operation) -> Guard {
+    pub(super) fn may_operate(&self, s: &State, primary: NodeId, operation: Operation) -> Granted {
         let p = s.node(primary);
         unless(self.bounds.operations, Refusal::Bound)?;
         unless(
             usize::from(p.head) < SLOTS && p.log.position_of(operation).is_none(),
             Refusal::Bound,
         )?;
-        unless(self.room(s, primary, self.reserve()), Refusal::Full)?;
+        let room = self.room(s, primary, self.reserve());
+        self.must(Conjunct::OperateRoom, room, Refusal::Full)?;
         self.serves(s, primary)?;
         let possible = match operation {
             Operation::Snapshot => true,
             Operation::Restore => p.log.position_of(Operation::Snapshot).is_some(),
         };
-        unless(possible, Refusal::NothingToDo)
+        self.must(Conjunct::OperateSnapshot, possible, Refusal::NothingToDo)
     }
 
     pub(super) fn operate(&self, s: &mut State, primary: NodeId, operation: Operation) {
@@ -42,18 +44,18 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_perform(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_perform(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
-        unless(n.up, Refusal::Down)?;
-        unless(n.trusted(), Refusal::NotEligible)?;
-        let due = n.log.operation_after(n.checkpoint);
-        let Some(at) = due.filter(|at| *at <= self.may_reach_extent(s, node)) else {
-            return Err(Refusal::NothingToDo);
+        self.must(Conjunct::PerformUp, n.up, Refusal::Down)?;
+        self.must(Conjunct::PerformTrusted, n.trusted(), Refusal::NotEligible)?;
+        let Some(at) = n.log.operation_after(n.checkpoint) else {
+            return unless(false, Refusal::NothingToDo);
         };
-        unless(
-            n.checkpoint + 1 == at && n.bound < at,
-            Refusal::OperationDue,
-        )
+        let reached = at <= self.may_reach_extent(s, node);
+        self.must(Conjunct::PerformReached, reached, Refusal::NothingToDo)?;
+        let next = n.checkpoint + 1 == at;
+        self.must(Conjunct::PerformNext, next, Refusal::OperationDue)?;
+        self.must(Conjunct::PerformBound, n.bound < at, Refusal::OperationDue)
     }
 
     pub(super) fn perform(&self, s: &mut State, node: NodeId) {

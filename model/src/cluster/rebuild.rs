@@ -5,9 +5,10 @@
 //! from the split on. Chunks arrive in order; on the wire they would each be verified.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
-use super::state::{Peer, State};
+use super::conjuncts::{Conjunct, Granted, unless};
+use super::state::{Membership, Peer, State};
 use super::vocabulary::{BLOCKS, Image, NodeId, Phase, Source, UNTRUSTED};
 
 impl Cluster {
@@ -17,33 +18,31 @@ impl Cluster {
         primary: NodeId,
         replica: NodeId,
         source: Source,
-    ) -> Guard {
+    ) -> Granted {
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
         let offered = match source {
             Source::Snapshot => self.bounds.snapshots,
             Source::FullBase => self.bounds.full_base,
         };
         unless(offered, Refusal::Bound)?;
-        unless(
-            p.primary && peer.phase == Phase::NeedsRebuild,
-            Refusal::NoSession,
-        )?;
-        unless(s.connected(primary, replica), Refusal::NoSession)?;
-        let asked = p.pending.map_or(p.view.isr, |new| new.isr.and(p.view.isr));
-        unless(
-            !asked.has(replica) || self.is(Broken::RebuildMember),
-            Refusal::StillMember,
-        )?;
-        unless(p.trusted(), Refusal::NotEligible)?;
+        let needed = p.primary && peer.phase == Phase::NeedsRebuild;
+        self.must(Conjunct::BeginPhase, needed, Refusal::NoSession)?;
+        let connected = s.connected(primary, replica);
+        self.must(Conjunct::BeginConnected, connected, Refusal::NoSession)?;
+        let member = |of: &Membership| of.isr.has(replica) && !self.is(Broken::RebuildMember);
+        let outside = !member(&p.view);
+        self.must(Conjunct::BeginOutside, outside, Refusal::StillMember)?;
+        let outside = !p.pending.as_ref().is_some_and(member);
+        self.must(Conjunct::BeginOutsideNew, outside, Refusal::StillMember)?;
+        self.must(Conjunct::BeginTrusted, p.trusted(), Refusal::NotEligible)?;
         let exact = p.bound == p.checkpoint || self.is(Broken::InexactSnapshot);
-        unless(source == Source::FullBase || exact, Refusal::NoExactImage)?;
+        let exact = source == Source::FullBase || exact;
+        self.must(Conjunct::BeginExact, exact, Refusal::NoExactImage)?;
         // A copy that may still be worth something is overwritten only once others suffice.
         let worthless = !s.recorded(replica) || !s.node(replica).trusted();
         let durable = self.durable_at(s, primary, self.acknowledged_so_far(s, primary));
-        unless(
-            worthless || Self::held(primary, &p.view, durable),
-            Refusal::WouldForget,
-        )
+        let spared = worthless || Self::held(primary, &p.view, durable);
+        self.must(Conjunct::BeginForgets, spared, Refusal::WouldForget)
     }
 
     /// Source and pins first (the log from the split on is pinned by `next`), then the durable
@@ -83,15 +82,18 @@ impl Cluster {
         };
     }
 
-    pub(super) fn may_copy_chunk(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_copy_chunk(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let peer = s.peer(primary, replica);
-        unless(s.connected(primary, replica), Refusal::NoSession)?;
+        let connected = s.connected(primary, replica);
+        self.must(Conjunct::ChunkConnected, connected, Refusal::NoSession)?;
         let late = self.is(Broken::LateChunkInstalled)
             && peer.source == Source::Snapshot
             && usize::from(peer.chunks) == BLOCKS
             && (peer.phase == Phase::Replaying || peer.phase == Phase::InSync);
-        let copying = peer.phase == Phase::Copying && usize::from(peer.chunks) < BLOCKS;
-        unless(copying || late, Refusal::NoSession)
+        let copying = peer.phase == Phase::Copying;
+        self.must(Conjunct::ChunkPhase, copying || late, Refusal::NoSession)?;
+        let missing = usize::from(peer.chunks) < BLOCKS;
+        unless(missing || late, Refusal::NoSession)
     }
 
     pub(super) fn copy_chunk(&self, s: &mut State, primary: NodeId, replica: NodeId) {
@@ -114,10 +116,11 @@ impl Cluster {
         peer.source == Source::FullBase && due.is_some_and(|at| at <= p.bound)
     }
 
-    pub(super) fn may_copy_anew(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
-        unless(s.connected(primary, replica), Refusal::NoSession)?;
+    pub(super) fn may_copy_anew(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
+        let connected = s.connected(primary, replica);
+        self.must(Conjunct::AnewConnected, connected, Refusal::NoSession)?;
         let copying = s.peer(primary, replica).phase == Phase::Copying;
-        unless(copying, Refusal::NoSession)?;
+        self.must(Conjunct::AnewPhase, copying, Refusal::NoSession)?;
         let inside = Self::operation_inside(s, primary, replica);
         unless(inside, Refusal::NothingToDo)
     }
@@ -131,20 +134,17 @@ impl Cluster {
         peer.chunks = 0;
     }
 
-    pub(super) fn may_switch_base(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_switch_base(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let peer = s.peer(primary, replica);
-        unless(s.connected(primary, replica), Refusal::NoSession)?;
-        unless(peer.phase == Phase::Copying, Refusal::NoSession)?;
-        let complete = usize::from(peer.chunks) == BLOCKS;
-        unless(
-            complete || self.is(Broken::SwitchBeforeCopied),
-            Refusal::NotHeld,
-        )?;
+        let connected = s.connected(primary, replica);
+        self.must(Conjunct::SwitchConnected, connected, Refusal::NoSession)?;
+        let copying = peer.phase == Phase::Copying;
+        self.must(Conjunct::SwitchPhase, copying, Refusal::NoSession)?;
+        let complete = usize::from(peer.chunks) == BLOCKS || self.is(Broken::SwitchBeforeCopied);
+        self.must(Conjunct::SwitchWhole, complete, Refusal::NotHeld)?;
         let inside = Self::operation_inside(s, primary, replica);
-        unless(
-            !inside || self.is(Broken::OperationOnFuzzyBase),
-            Refusal::OperationDue,
-        )
+        let sound = !inside || self.is(Broken::OperationOnFuzzyBase);
+        self.must(Conjunct::SwitchInside, sound, Refusal::OperationDue)
     }
 
     /// Checkpoint, extent bound, lineage and an empty log in one durable step. The image becomes

@@ -1,20 +1,19 @@
 //! Handshake, classification, truncation, and the end of a session (`protocol.md` section 4).
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::{Peer, State};
 use super::vocabulary::{Lsn, NodeId, Phase};
 
 impl Cluster {
-    pub(super) fn may_handshake(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_handshake(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let (p, r) = (s.node(primary), s.node(replica));
         unless(p.up && p.primary, Refusal::NotPrimary)?;
-        unless(r.up, Refusal::Down)?;
-        unless(
-            s.peer(primary, replica).phase == Phase::Away,
-            Refusal::Settled,
-        )?;
+        self.must(Conjunct::HandshakeUp, r.up, Refusal::Down)?;
+        let away = s.peer(primary, replica).phase == Phase::Away;
+        self.must(Conjunct::HandshakeAway, away, Refusal::Settled)?;
         if self.is(Broken::ReconnectNeedsTraffic) {
             unless(p.log.at(p.head).write != 0, Refusal::NothingToDo)?;
         }
@@ -30,7 +29,9 @@ impl Cluster {
     /// higher epoch, or follows another node in this one, refuses, and the primary steps down.
     pub(super) fn handshake(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let epoch = s.node(primary).promised;
-        if s.node(replica).promised > epoch || self.follows_another(s, primary, replica) {
+        let behind = self.keeps(Conjunct::HelloEpoch, s.node(replica).promised <= epoch);
+        let elsewhere = self.follows_another(s, primary, replica);
+        if !behind || !self.keeps(Conjunct::HelloLed, !elsewhere) {
             if !self.is(Broken::FenceBeforeMint) {
                 s.node_mut(primary).step_down();
             }
@@ -68,7 +69,9 @@ impl Cluster {
             phase: Phase::NeedsRebuild,
             ..Peer::default()
         };
-        if !r.trusted() || !s.recorded(replica) {
+        if !self.keeps(Conjunct::FactsTrusted, r.trusted())
+            || !self.keeps(Conjunct::FactsRecorded, s.recorded(replica))
+        {
             return needs_rebuild;
         }
         let common = if self.is(Broken::EqualLsnIsEqualHistory) {
@@ -78,10 +81,12 @@ impl Cluster {
         };
         let skip = self.is(Broken::SkipDuplicates);
         let cut = (r.durable > common && !skip).then_some(common);
-        if r.bound > common && !self.is(Broken::IgnoreDivergentExtent) {
+        let extent = r.bound <= common || self.is(Broken::IgnoreDivergentExtent);
+        if !self.keeps(Conjunct::FactsExtent, extent) {
             return needs_rebuild;
         }
-        if common < p.tail && !self.is(Broken::CatchUpBelowTail) {
+        let retained = common >= p.tail || self.is(Broken::CatchUpBelowTail);
+        if !self.keeps(Conjunct::FactsRetained, retained) {
             return needs_rebuild;
         }
         let start = p.log.first_of(p.promised).unwrap_or(p.head);
@@ -105,13 +110,14 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_truncate(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_truncate(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let peer = s.peer(primary, replica);
         unless(
             s.node(primary).primary && peer.cut.is_some(),
             Refusal::NoSession,
         )?;
-        unless(s.connected(primary, replica), Refusal::NoSession)
+        let connected = s.connected(primary, replica);
+        self.must(Conjunct::TruncateConnected, connected, Refusal::NoSession)
     }
 
     /// The replica cuts its log, unless its flusher went beyond the cut since the hello: then
@@ -121,7 +127,8 @@ impl Cluster {
             return;
         };
         let r = s.node_mut(replica);
-        if r.bound > to && !self.is(Broken::IgnoreDivergentExtent) {
+        let extent = r.bound <= to || self.is(Broken::IgnoreDivergentExtent);
+        if !self.keeps(Conjunct::TruncateExtent, extent) {
             let peer = s.peer_mut(primary, replica);
             let (session, store) = (peer.session, peer.store);
             *peer = Peer {
@@ -142,7 +149,7 @@ impl Cluster {
         repairing && self.is(Broken::SecondDisconnectHangs)
     }
 
-    pub(super) fn may_disconnect(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_disconnect(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(s.node(primary).primary, Refusal::NotPrimary)?;
         unless(
             s.peer(primary, replica).phase != Phase::Away,
@@ -157,7 +164,7 @@ impl Cluster {
         Self::end_session(s, primary, replica);
     }
 
-    pub(super) fn may_escalate(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_escalate(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
         unless(p.primary, Refusal::NotPrimary)?;
         let live = match peer.phase {

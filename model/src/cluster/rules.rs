@@ -1,6 +1,7 @@
 //! The bounds of an instance, and the one rule that everything else leans on: who must acknowledge.
 
 use super::broken::Broken;
+use super::conjuncts::Conjunct;
 use super::state::{Membership, State};
 use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase, WriteAck};
 
@@ -121,6 +122,7 @@ impl super::Cluster {
         let enough = rule.mode != Mode::SyncAll
             || rule.isr.count() >= self.bounds.min_in_sync
             || self.is(Broken::IgnoreMinInSync);
+        let enough = self.keeps(Conjunct::EnoughMembers, enough);
         miscounted || enough && Self::held(primary, rule, holders)
     }
 
@@ -135,11 +137,14 @@ impl super::Cluster {
                 view.isr = view.isr.without(member);
             }
         }
-        let old = self.suffices(primary, &view, holders);
+        let old = self.keeps(Conjunct::OldRuleToo, self.suffices(primary, &view, holders));
         match node.pending {
             None => old,
             Some(new) if self.is(Broken::NewRuleAtOnce) => self.suffices(primary, &new, holders),
-            Some(new) => old && self.suffices(primary, &new, holders),
+            Some(new) => {
+                let met = self.suffices(primary, &new, holders);
+                old && self.keeps(Conjunct::NewRuleToo, met)
+            }
         }
     }
 

@@ -6,30 +6,41 @@
 //! arrive again.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::{State, WIRE};
 use super::vocabulary::{Letter, Lsn, Message, NodeId, Phase};
 
 impl Cluster {
     /// Whether the session takes entries and barriers.
-    fn streams(s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    fn streams(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
-        unless(p.up && p.primary, Refusal::NotPrimary)?;
+        self.must(Conjunct::StreamRole, p.up && p.primary, Refusal::NotPrimary)?;
         let live = match peer.phase {
             Phase::CatchUp | Phase::InSync | Phase::Replaying => true,
             Phase::Away | Phase::NeedsRebuild | Phase::Copying => false,
         };
-        unless(live && peer.session != 0, Refusal::NoSession)?;
-        unless(peer.cut.is_none(), Refusal::MustTruncate)
+        self.must(Conjunct::StreamPhase, live, Refusal::NoSession)?;
+        self.must(
+            Conjunct::StreamSession,
+            peer.session != 0,
+            Refusal::NoSession,
+        )?;
+        self.must(
+            Conjunct::StreamCut,
+            peer.cut.is_none(),
+            Refusal::MustTruncate,
+        )
     }
 
-    fn may_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
-        Self::streams(s, primary, replica)?;
+    fn may_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
+        self.streams(s, primary, replica)?;
         let (p, peer) = (s.node(primary), s.peer(primary, replica));
         unless(peer.next <= p.head, Refusal::NothingToDo)?;
         let blind = self.is(Broken::IgnorePins) || self.is(Broken::CatchUpBelowTail);
-        unless(peer.next > p.tail || blind, Refusal::NotRetained)
+        let retained = peer.next > p.tail || blind;
+        self.must(Conjunct::AppendRetained, retained, Refusal::NotRetained)
     }
 
     fn append_message(s: &State, primary: NodeId, replica: NodeId) -> Message {
@@ -87,7 +98,9 @@ impl Cluster {
                 if self.is(Broken::SkipDuplicates) && lsn <= r.head {
                     return Some(Self::ack(s, &message));
                 }
-                let continues = lsn == next && r.log.at(lsn - 1).epoch == previous;
+                let follows = r.log.at(lsn - 1).epoch == previous;
+                let continues = self.keeps(Conjunct::TakeNext, lsn == next)
+                    && self.keeps(Conjunct::TakeFollows, follows);
                 let unchecked =
                     self.is(Broken::NoPredecessorCheck) || self.is(Broken::GapBeforeInSync);
                 let older = self.is(Broken::EntryEpochChecked) && entry.epoch != message.epoch;
@@ -111,7 +124,7 @@ impl Cluster {
                     };
                     return Some(Self::answer(&message, letter));
                 }
-                if s.node(message.to).head < lsn {
+                if !self.keeps(Conjunct::BarrierReached, s.node(message.to).head >= lsn) {
                     return None;
                 }
                 self.learn_committed(s, message.to, committed);
@@ -136,8 +149,11 @@ impl Cluster {
     /// An entry or barrier is taken only from the present session of the epoch promised last.
     fn in_session(&self, s: &State, message: &Message) -> bool {
         let r = s.node(message.to);
-        let current = r.promised == message.epoch && r.session == message.session;
-        r.up && !r.primary && (current || self.is(Broken::AnyIncarnation))
+        let epoch = self.keeps(Conjunct::TakeEpoch, r.promised == message.epoch);
+        let session = self.keeps(Conjunct::TakeSession, r.session == message.session);
+        self.keeps(Conjunct::TakeUp, r.up)
+            && self.keeps(Conjunct::TakeReplica, !r.primary)
+            && (epoch && session || self.is(Broken::AnyIncarnation))
     }
 
     /// A replica needs `committed` for its write-back, and is not told where there is none.
@@ -145,7 +161,8 @@ impl Cluster {
         if !self.bounds.write_back {
             return;
         }
-        let beyond = self.is(Broken::CommittedBeyondHead);
+        let beyond =
+            self.is(Broken::CommittedBeyondHead) || self.gives_up(Conjunct::LearnWithinHead);
         let n = s.node_mut(node);
         let believed = if beyond {
             committed
@@ -180,12 +197,16 @@ impl Cluster {
         let (primary, replica) = (message.to, message.from);
         let p = s.node(primary);
         let epoch = p.promised == message.epoch || self.is(Broken::AckOfEarlierEpoch);
-        if !p.up || !p.primary || !epoch || Self::streams(s, primary, replica).is_err() {
+        let counts = self.keeps(Conjunct::CountRole, p.up && p.primary)
+            && self.keeps(Conjunct::CountEpoch, epoch)
+            && self.streams(s, primary, replica).is_ok();
+        if !counts {
             return;
         }
         let head = p.head;
         let session = s.peer(primary, replica).session == message.session;
-        if !session && !self.is(Broken::AckOfEarlierSession) {
+        let session = session || self.is(Broken::AckOfEarlierSession);
+        if !self.keeps(Conjunct::CountSession, session) {
             return;
         }
         let back = self.is(Broken::PositionsMoveBack);
@@ -209,8 +230,9 @@ impl Cluster {
     fn settle(&self, s: &mut State, primary: NodeId, replica: NodeId) {
         let head = s.node(primary).head;
         let peer = s.peer_mut(primary, replica);
+        let proven = self.keeps(Conjunct::SettleProven, peer.durable >= peer.target);
         match peer.phase {
-            Phase::CatchUp | Phase::Replaying if peer.durable >= peer.target => {
+            Phase::CatchUp | Phase::Replaying if proven => {
                 peer.phase = Phase::InSync;
                 peer.target = 0;
                 if self.is(Broken::GapBeforeInSync) {
@@ -224,8 +246,12 @@ impl Cluster {
             | Phase::NeedsRebuild
             | Phase::Copying => {}
         }
-        let caught_up = peer.received >= head;
-        if caught_up && s.connected(primary, replica) && s.node(replica).head >= head {
+        let received = peer.received >= head;
+        let (connected, holds) = (s.connected(primary, replica), s.node(replica).head >= head);
+        if self.keeps(Conjunct::WholeReceived, received)
+            && self.keeps(Conjunct::WholeConnected, connected)
+            && self.keeps(Conjunct::WholeHolds, holds)
+        {
             s.node_mut(replica).whole = true;
         }
     }
@@ -245,11 +271,12 @@ impl Cluster {
         *s.peer_mut(primary, replica) = super::state::Peer::default();
     }
 
-    pub(super) fn may_ship(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_ship(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(self.bounds.wire == 0, Refusal::Bound)?;
         self.may_append(s, primary, replica)?;
-        unless(s.node(replica).up, Refusal::Down)?;
-        unless(self.room(s, replica, 0), Refusal::Full)
+        self.must(Conjunct::ShipUp, s.node(replica).up, Refusal::Down)?;
+        let room = self.room(s, replica, 0);
+        self.must(Conjunct::ShipRoom, room, Refusal::Full)
     }
 
     pub(super) fn ship(&self, s: &mut State, primary: NodeId, replica: NodeId) {
@@ -258,11 +285,11 @@ impl Cluster {
         self.atomically(s, message);
     }
 
-    pub(super) fn may_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(self.bounds.wire == 0, Refusal::Bound)?;
-        Self::streams(s, primary, replica)?;
+        self.streams(s, primary, replica)?;
         let (r, p, peer) = (s.node(replica), s.node(primary), s.peer(primary, replica));
-        unless(r.up, Refusal::Down)?;
+        self.must(Conjunct::BarrierUp, r.up, Refusal::Down)?;
         let news = r.durable < r.head
             || peer.durable < r.durable
             || self.bounds.write_back && r.committed < p.committed.min(r.head)
@@ -293,7 +320,7 @@ impl Cluster {
         s.wire.sort_unstable_by_key(|slot| (slot.is_none(), *slot));
     }
 
-    pub(super) fn may_send_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_send_append(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(
             self.bounds.wire > 0 && self.wire_has_room(s),
             Refusal::Bound,
@@ -307,12 +334,12 @@ impl Cluster {
         Self::post(s, message);
     }
 
-    pub(super) fn may_send_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Guard {
+    pub(super) fn may_send_barrier(&self, s: &State, primary: NodeId, replica: NodeId) -> Granted {
         unless(
             self.bounds.wire > 0 && self.wire_has_room(s),
             Refusal::Bound,
         )?;
-        Self::streams(s, primary, replica)?;
+        self.streams(s, primary, replica)?;
         let message = Self::barrier_message(s, primary, replica);
         unless(!s.wire.contains(&Some(message)), Refusal::NothingToDo)?;
         let peer = s.peer(primary, replica);
@@ -325,7 +352,7 @@ impl Cluster {
         Self::post(s, message);
     }
 
-    pub(super) fn may_deliver(&self, s: &State, message: Message) -> Guard {
+    pub(super) fn may_deliver(&self, s: &State, message: Message) -> Granted {
         unless(s.wire.contains(&Some(message)), Refusal::NoMessage)
     }
 
@@ -336,7 +363,7 @@ impl Cluster {
         }
     }
 
-    pub(super) fn may_deliver_twin(&self, s: &State, message: Message) -> Guard {
+    pub(super) fn may_deliver_twin(&self, s: &State, message: Message) -> Granted {
         unless(self.bounds.twins && self.wire_has_room(s), Refusal::Bound)?;
         self.may_deliver(s, message)
     }

@@ -1,33 +1,17 @@
 //! The specification as the checker sees it: calls, guards, effects, each action in one place.
 
-use super::action::{Action, Guard, Refusal};
+use super::action::{Action, Refusal};
+use super::conjuncts::{self, Granted};
 use super::encode::encode;
 use super::mutants::mutants;
 use super::properties::properties;
 use super::state::State;
 use super::{Cluster, instances, show};
-use crate::checking::{Instance, Mutant, Property, Spec};
+use crate::checking::{Conjunct, Instance, Mutant, Property, Spec};
 
-impl Spec for Cluster {
-    const NAME: &'static str = "cluster";
-    type State = State;
-    type Action = Action;
-    type Outputs = ();
-    type Refusal = Refusal;
-
-    fn instance(&self) -> &Instance {
-        &self.instance
-    }
-
-    fn initial(&self) -> Vec<(&'static str, State)> {
-        vec![("in_service", self.in_service())]
-    }
-
-    fn calls(&self, s: &State, calls: &mut Vec<Action>) {
-        self.all_calls(s, calls);
-    }
-
-    fn guard(&self, s: &State, action: Action) -> Guard {
+impl Cluster {
+    /// Whether the step is possible, and else by which condition it is not.
+    fn granted(&self, s: &State, action: Action) -> Granted {
         match action {
             Action::Write { primary } => self.may_write(s, primary),
             Action::AnswerWrites { primary } => self.may_answer_writes(s, primary),
@@ -90,6 +74,47 @@ impl Spec for Cluster {
             Action::Restart { node } => self.may_restart(s, node),
             Action::LoseStore { node } => self.may_lose_store(s, node),
             Action::LoseTail { node } => self.may_lose_tail(s, node),
+        }
+    }
+}
+
+impl Spec for Cluster {
+    const NAME: &'static str = "cluster";
+    type State = State;
+    type Action = Action;
+    type Outputs = ();
+    type Refusal = Refusal;
+
+    fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    fn initial(&self) -> Vec<(&'static str, State)> {
+        vec![("in_service", self.in_service())]
+    }
+
+    fn calls(&self, s: &State, calls: &mut Vec<Action>) {
+        self.all_calls(s, calls);
+    }
+
+    fn guard(&self, s: &State, action: Action) -> Result<(), Refusal> {
+        self.granted(s, action)
+            .map_err(|objection| objection.refusal)
+    }
+
+    fn conjuncts() -> &'static [Conjunct] {
+        conjuncts::NAMES
+    }
+
+    fn objection(&self, s: &State, action: Action) -> Option<usize> {
+        let objection = self.granted(s, action).err()?;
+        Some(objection.conjunct? as usize)
+    }
+
+    fn without(&self, conjunct: usize) -> Self {
+        Self {
+            given_up: Some(conjuncts::ALL[conjunct]),
+            ..*self
         }
     }
 

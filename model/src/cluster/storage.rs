@@ -4,8 +4,9 @@
 //! what a crash can leave between them is the business of the `storage` specification.
 
 use super::Cluster;
-use super::action::{Guard, Refusal, unless};
+use super::action::Refusal;
 use super::broken::Broken;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::state::State;
 use super::vocabulary::{Lsn, Mode, NODES, NodeId, Phase};
 
@@ -15,34 +16,43 @@ impl Cluster {
         let n = s.node(node);
         let allowed = self.may_reach_extent(s, node);
         match n.log.operation_after(n.checkpoint) {
-            Some(at) if !self.is(Broken::OperationNotAwaited) => allowed.min(at - 1),
-            Some(_) | None => allowed,
+            Some(at) => {
+                let passed =
+                    self.is(Broken::OperationNotAwaited) || self.gives_up(Conjunct::LimitOperation);
+                if passed { allowed } else { allowed.min(at - 1) }
+            }
+            None => allowed,
         }
     }
 
     /// How far effects may reach the extent, volume operations apart.
     pub(super) fn may_reach_extent(&self, s: &State, node: NodeId) -> Lsn {
         let n = s.node(node);
-        let uncommitted =
-            self.bounds.mode == Mode::BestEffort || self.is(Broken::WriteBackUncommitted);
+        let uncommitted = self.bounds.mode == Mode::BestEffort
+            || self.is(Broken::WriteBackUncommitted)
+            || self.gives_up(Conjunct::LimitCommitted);
+        let beyond_durable =
+            self.is(Broken::WriteBackBeyondDurable) || self.gives_up(Conjunct::LimitDurable);
         if uncommitted {
             n.durable
-        } else if self.is(Broken::WriteBackBeyondDurable) {
+        } else if beyond_durable {
             n.committed
         } else {
             n.committed.min(n.durable)
         }
     }
 
-    pub(super) fn may_write_back(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_write_back(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         unless(self.bounds.write_back, Refusal::Bound)?;
-        unless(n.up, Refusal::Down)?;
-        unless(n.trusted(), Refusal::NotEligible)?;
-        unless(
-            self.write_back_limit(s, node) > n.bound,
-            Refusal::NothingToDo,
-        )
+        self.must(Conjunct::WriteBackUp, n.up, Refusal::Down)?;
+        self.must(
+            Conjunct::WriteBackTrusted,
+            n.trusted(),
+            Refusal::NotEligible,
+        )?;
+        let more = self.write_back_limit(s, node) > n.bound;
+        self.must(Conjunct::WriteBackMore, more, Refusal::NothingToDo)
     }
 
     pub(super) fn write_back(&self, s: &mut State, node: NodeId) {
@@ -52,11 +62,15 @@ impl Cluster {
         n.extent.redo(&n.log, n.checkpoint, limit);
     }
 
-    pub(super) fn may_checkpoint(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_checkpoint(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         unless(self.bounds.write_back, Refusal::Bound)?;
-        unless(n.up, Refusal::Down)?;
-        unless(n.trusted(), Refusal::NotEligible)?;
+        self.must(Conjunct::CheckpointUp, n.up, Refusal::Down)?;
+        self.must(
+            Conjunct::CheckpointTrusted,
+            n.trusted(),
+            Refusal::NotEligible,
+        )?;
         unless(n.checkpoint < n.bound, Refusal::NothingToDo)
     }
 
@@ -83,19 +97,20 @@ impl Cluster {
 
     fn reclaimable(&self, s: &State, node: NodeId) -> Lsn {
         let checkpoint = s.node(node).checkpoint;
-        if self.is(Broken::IgnorePins) {
+        if self.is(Broken::IgnorePins) || self.gives_up(Conjunct::ReclaimPins) {
             checkpoint
         } else {
             checkpoint.min(self.pinned(s, node))
         }
     }
 
-    pub(super) fn may_reclaim(&self, s: &State, node: NodeId) -> Guard {
+    pub(super) fn may_reclaim(&self, s: &State, node: NodeId) -> Granted {
         let n = s.node(node);
         unless(self.bounds.reclaim, Refusal::Bound)?;
-        unless(n.up, Refusal::Down)?;
+        self.must(Conjunct::ReclaimUp, n.up, Refusal::Down)?;
         unless(n.tail < n.checkpoint, Refusal::NothingToDo)?;
-        unless(n.tail < self.reclaimable(s, node), Refusal::Pinned)
+        let free = n.tail < self.reclaimable(s, node);
+        self.must(Conjunct::ReclaimPins, free, Refusal::Pinned)
     }
 
     pub(super) fn reclaim(&self, s: &mut State, node: NodeId) {

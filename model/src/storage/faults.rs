@@ -6,6 +6,7 @@
 
 use super::Mutation;
 use super::action::{Refusal, Synced};
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::disk::{LOG_SECTORS, SECTORS, SUPERBLOCK_SECTORS, Sectors, Superblock};
 use super::recovery::Outcome;
 use super::spec::Storage;
@@ -20,15 +21,15 @@ impl Storage {
         state: &State,
         landed: Sectors,
         torn: Option<u8>,
-    ) -> Result<(), Refusal> {
+    ) -> Granted {
         if state.ghost.left.crashes == 0 {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
         let unsynced = state.disk.unsynced();
         let torn = torn.map_or(0, |sector| 1 << sector);
         let outside = (landed | torn) & !unsynced != 0 || landed & torn != 0;
         if outside || state.phase == Phase::Down && unsynced == 0 {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
@@ -43,11 +44,11 @@ impl Storage {
     }
 
     /// A process dies, or is stopped after a failed sync so that the store can be opened again.
-    pub(super) fn guard_kill(&self, state: &State) -> Result<(), Refusal> {
+    pub(super) fn guard_kill(&self, state: &State) -> Granted {
         match state.phase {
             Phase::Poisoned => Ok(()),
             Phase::Down | Phase::Untrusted | Phase::Broken | Phase::Unopenable => {
-                Err(Refusal::WrongPhase)
+                unless(false, Refusal::WrongPhase)
             }
             Phase::Opening
             | Phase::Open
@@ -57,7 +58,7 @@ impl Storage {
             | Phase::Switching
                 if state.ghost.left.kills == 0 =>
             {
-                Err(Refusal::Exhausted)
+                unless(false, Refusal::Exhausted)
             }
             Phase::Opening
             | Phase::Open
@@ -84,10 +85,14 @@ impl Storage {
 
     /// Opens the store: settles the cache, reads the log, begins a new run.
     pub(super) fn recover(&self, state: &mut State) {
-        if !self.lacks(Mutation::F14CacheTrustedAfterFailure) {
+        let trusted = self.lacks(Mutation::F14CacheTrustedAfterFailure)
+            || self.gives_up(Conjunct::OpenAbandoned);
+        if !trusted {
             state.disk.drop_abandoned();
         }
-        if !self.lacks(Mutation::F20OpeningWritesBeforeSync) {
+        let unsynced =
+            self.lacks(Mutation::F20OpeningWritesBeforeSync) || self.gives_up(Conjunct::OpenSynced);
+        if !unsynced {
             state.disk.sync(Sectors::MAX);
             state.disk.renumber();
         }
@@ -115,7 +120,8 @@ impl Storage {
             },
             ..Memory::default()
         };
-        let same_run = self.lacks(Mutation::F20NoNewRunAtOpening);
+        let same_run =
+            self.lacks(Mutation::F20NoNewRunAtOpening) || self.gives_up(Conjunct::OpenRun);
         let run = if same_run {
             superblock.run
         } else {
@@ -132,9 +138,9 @@ impl Storage {
     }
 
     /// The superblock in flight becomes durable, and what it announced happens.
-    pub(super) fn guard_sync_superblock(&self, state: &State) -> Result<(), Refusal> {
+    pub(super) fn guard_sync_superblock(&self, state: &State) -> Granted {
         if !state.disk.superblock_in_flight() {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         match state.phase {
             Phase::Opening | Phase::Open | Phase::Cutting | Phase::Marking | Phase::Switching => {
@@ -145,7 +151,9 @@ impl Storage {
             | Phase::Installing
             | Phase::Broken
             | Phase::Poisoned
-            | Phase::Unopenable => Err(Refusal::WrongPhase),
+            | Phase::Unopenable => {
+                self.must(Conjunct::SyncSuperblockPhase, false, Refusal::WrongPhase)
+            }
         }
     }
 
@@ -202,21 +210,17 @@ impl Storage {
     }
 
     /// The sync that fails is one that is under way or due.
-    pub(super) fn guard_fail_sync(&self, state: &State, of: Synced) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_fail_sync(&self, state: &State, of: Synced) -> Granted {
+        unless(state.phase == Phase::Open, Refusal::WrongPhase)?;
         if state.ghost.left.failures == 0 {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
         let due = match of {
             Synced::Log => state.memory.syncing != 0,
             Synced::Superblock => state.disk.superblock_in_flight(),
             Synced::Extent => self.frontier(state) > self.synced(state),
         };
-        if due {
-            Ok(())
-        } else {
-            Err(Refusal::NothingToDo)
-        }
+        unless(due, Refusal::NothingToDo)
     }
 
     /// Whether the sectors landed is unknown, and no later sync will write them. The first failure
@@ -264,16 +268,13 @@ impl Storage {
     }
 
     /// One sector at a time.
-    pub(super) fn guard_damage(&self, state: &State, slot: u8) -> Result<(), Refusal> {
-        if state.phase != Phase::Down {
-            self.in_phase(state, Phase::Open)?;
-        }
+    pub(super) fn guard_damage(&self, state: &State, slot: u8) -> Granted {
+        let at_rest = state.phase == Phase::Down || state.phase == Phase::Open;
+        unless(at_rest, Refusal::WrongPhase)?;
         if state.ghost.left.damages == 0 || state.ghost.damaged != 0 {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
-        self.vouched(state, slot)
-            .map(|_| ())
-            .ok_or(Refusal::NotVouched)
+        unless(self.vouched(state, slot).is_some(), Refusal::NotVouched)
     }
 
     /// Its checksum fails from now on.

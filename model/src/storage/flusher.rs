@@ -8,6 +8,7 @@
 
 use super::Mutation;
 use super::action::Refusal;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::disk::{Copied, EXTENT_SECTORS, Image, LogSector, Superblock, extent_sector};
 use super::reference;
 use super::spec::Storage;
@@ -30,9 +31,17 @@ impl Storage {
         } = state.memory;
         match self.bounds.mode {
             Mode::BestEffort => durable,
-            Mode::Sync if self.lacks(Mutation::F95BoundPastDurable) => committed,
-            Mode::Sync if self.lacks(Mutation::C2UncommittedFlushed) => durable,
-            Mode::Sync => durable.min(committed),
+            Mode::Sync => {
+                let past_durable = self.lacks(Mutation::F95BoundPastDurable)
+                    || self.gives_up(Conjunct::LimitDurable);
+                let uncommitted = self.lacks(Mutation::C2UncommittedFlushed)
+                    || self.gives_up(Conjunct::LimitCommitted);
+                match (past_durable, uncommitted) {
+                    (true, _) => committed,
+                    (false, true) => durable,
+                    (false, false) => durable.min(committed),
+                }
+            }
         }
     }
 
@@ -52,17 +61,19 @@ impl Storage {
     fn due(&self, state: &State, block: usize) -> Option<Lsn> {
         let superblock = state.disk.durable.superblock();
         let mut to = self.limit(state);
-        if !self.lacks(Mutation::BoundAfterExtent) {
+        if !self.lacks(Mutation::BoundAfterExtent) && !self.gives_up(Conjunct::DueBound) {
             to = to.min(superblock.extent_bound);
         }
         if let Some(operation) = self.operation(state)
             && !self.lacks(Mutation::F78FlusherPassesOperation)
+            && !self.gives_up(Conjunct::DueOperation)
         {
             to = to.min(operation - 1);
         }
         let from = state.memory.written[block].max(superblock.checkpoint);
         (from + 1..=to).rev().find(|&lsn| {
-            Self::indexed(state, lsn) && self.bounds.kind(self.entry(state, lsn)).writes(block)
+            self.keeps(Conjunct::DueIndexed, Self::indexed(state, lsn))
+                && self.bounds.kind(self.entry(state, lsn)).writes(block)
         })
     }
 
@@ -76,9 +87,13 @@ impl Storage {
             let kind = self.bounds.kind(self.entry(state, lsn));
             let applied = (0..self.bounds.blocks)
                 .all(|block| !kind.writes(block) || state.memory.written[block] >= lsn);
-            let passed =
-                !Self::indexed(state, lsn) && self.lacks(Mutation::F07CheckpointPastUnindexed);
-            if kind.is_operation() || !(passed || Self::indexed(state, lsn) && applied) {
+            let indexed = Self::indexed(state, lsn);
+            let passed = !indexed && self.lacks(Mutation::F07CheckpointPastUnindexed);
+            let reached = self.keeps(Conjunct::FrontierIndexed, indexed)
+                && self.keeps(Conjunct::FrontierApplied, applied);
+            if !self.keeps(Conjunct::FrontierOperation, !kind.is_operation())
+                || !(passed || reached)
+            {
                 break;
             }
             frontier = lsn;
@@ -95,13 +110,11 @@ impl Storage {
     }
 
     /// There is more to flush than the durable bound covers.
-    pub(super) fn guard_raise_bound(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        self.no_superblock_in_flight(state)?;
-        if self.limit(state) <= state.disk.durable.superblock().extent_bound {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+    pub(super) fn guard_raise_bound(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::RaiseOpen, state, Phase::Open)?;
+        self.no_superblock_in_flight(Conjunct::RaiseSuperblock, state)?;
+        let more = self.limit(state) > state.disk.durable.superblock().extent_bound;
+        self.must(Conjunct::RaiseMore, more, Refusal::NothingToDo)
     }
 
     /// The bound is written, as far as may be flushed now; nothing beyond the old one may be
@@ -171,18 +184,12 @@ impl Storage {
 
     /// A restore is at hand, and the block is not yet what the snapshot is. Only blocks that were
     /// copied out can differ, so nothing is left to copy.
-    pub(super) fn guard_restore(
-        &self,
-        state: &State,
-        block: usize,
-        landed: bool,
-    ) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_restore(&self, state: &State, block: usize, landed: bool) -> Granted {
+        self.in_phase(Conjunct::RestoreOpen, state, Phase::Open)?;
         let unsynced = state.disk.unsynced_of(extent_sector(block)) != 0;
-        if !self.unrestored(state, block) || landed && !unsynced {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+        let due = self.unrestored(state, block);
+        self.must(Conjunct::RestoreDue, due, Refusal::NothingToDo)?;
+        unless(!landed || unsynced, Refusal::NothingToDo)
     }
 
     /// The block is overwritten with the snapshot's content.
@@ -205,16 +212,11 @@ impl Storage {
 
     /// A version of the block is due, and its old content is durable in the snapshot store if the
     /// snapshot needs it.
-    pub(super) fn guard_write_extent(
-        &self,
-        state: &State,
-        block: usize,
-        landed: bool,
-    ) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_write_extent(&self, state: &State, block: usize, landed: bool) -> Granted {
+        self.in_phase(Conjunct::WriteOpen, state, Phase::Open)?;
         let unsynced = state.disk.unsynced_of(extent_sector(block)) != 0;
         if self.due(state, block).is_none() || landed && !unsynced {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         let snapshot = state.disk.durable.superblock().snapshot;
         let copies = if self.lacks(Mutation::CopyNotSyncedBeforeOverwrite) {
@@ -222,10 +224,8 @@ impl Storage {
         } else {
             &state.disk.durable
         };
-        if snapshot.is_some() && !self.copied(copies, block, snapshot) {
-            return Err(Refusal::NotCopied);
-        }
-        Ok(())
+        let spared = !snapshot.is_some() || self.copied(copies, block, snapshot);
+        self.must(Conjunct::WriteCopied, spared, Refusal::NotCopied)
     }
 
     /// The version is read from the log and written in place. An entry whose checksum fails stops
@@ -238,7 +238,7 @@ impl Storage {
             state.disk.land(extent_sector(block));
         }
         let entry = self.entry(state, lsn);
-        if self.legible(state, lsn) {
+        if self.keeps(Conjunct::WriteLegible, self.legible(state, lsn)) {
             state.disk.cached.extent[block] = entry;
         } else if !self.lacks(Mutation::F10FlusherSkipsDamage) {
             state.phase = Phase::Broken;
@@ -263,16 +263,18 @@ impl Storage {
     }
 
     /// There is something applied that is not synced; or the base is complete in the cache.
-    pub(super) fn guard_sync_extent(&self, state: &State) -> Result<(), Refusal> {
+    pub(super) fn guard_sync_extent(&self, state: &State) -> Granted {
         match state.phase {
-            Phase::Open if self.frontier(state) > self.synced(state) => Ok(()),
-            Phase::Open if self.restore_to_sync(state) => Ok(()),
-            Phase::Installing
-                if self.chunks_complete(state) && state.disk.unsynced_of(EXTENT_SECTORS) != 0 =>
-            {
-                Ok(())
+            Phase::Open => {
+                let applied = self.frontier(state) > self.synced(state);
+                let due = applied || self.restore_to_sync(state);
+                unless(due, Refusal::NothingToDo)
             }
-            Phase::Open | Phase::Installing => Err(Refusal::NothingToDo),
+            Phase::Installing => {
+                let unsynced = state.disk.unsynced_of(EXTENT_SECTORS) != 0;
+                let due = self.chunks_complete(state) && unsynced;
+                unless(due, Refusal::NothingToDo)
+            }
             Phase::Down
             | Phase::Opening
             | Phase::Cutting
@@ -281,7 +283,7 @@ impl Storage {
             | Phase::Switching
             | Phase::Broken
             | Phase::Poisoned
-            | Phase::Unopenable => Err(Refusal::WrongPhase),
+            | Phase::Unopenable => self.must(Conjunct::SyncExtentPhase, false, Refusal::WrongPhase),
         }
     }
 
@@ -295,7 +297,9 @@ impl Storage {
     }
 
     fn checkpoint_due(&self, state: &State) -> Lsn {
-        if self.lacks(Mutation::F18CheckpointBeforeSync) {
+        if self.lacks(Mutation::F18CheckpointBeforeSync)
+            || self.gives_up(Conjunct::CheckpointSynced)
+        {
             self.frontier(state)
         } else {
             self.synced(state)
@@ -303,11 +307,11 @@ impl Storage {
     }
 
     /// More is synced than the checkpoint says.
-    pub(super) fn guard_checkpoint(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        self.no_superblock_in_flight(state)?;
+    pub(super) fn guard_checkpoint(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::CheckpointOpen, state, Phase::Open)?;
+        self.no_superblock_in_flight(Conjunct::CheckpointSuperblock, state)?;
         if self.checkpoint_due(state) <= state.disk.durable.superblock().checkpoint {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
@@ -327,17 +331,28 @@ impl Storage {
     }
 
     /// The next operation is at hand; if it is a restore, every block is restored and synced.
-    pub(super) fn guard_perform(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        self.no_superblock_in_flight(state)?;
+    pub(super) fn guard_perform(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::PerformOpen, state, Phase::Open)?;
+        self.no_superblock_in_flight(Conjunct::PerformSuperblock, state)?;
+        let refusal = Refusal::OperationNotDue;
+        let Some(operation) = self.operation(state) else {
+            return unless(false, refusal);
+        };
+        let lsn = self.frontier(state) + 1;
+        self.must(Conjunct::PerformNext, operation == lsn, refusal)?;
+        let synced = self.synced(state) + 1 == lsn;
+        self.must(Conjunct::PerformSynced, synced, refusal)?;
+        let bound = state.disk.durable.superblock().extent_bound;
+        let reached = lsn <= self.limit(state).min(bound);
+        self.must(Conjunct::PerformReached, reached, refusal)?;
+        let indexed = Self::indexed(state, lsn);
+        self.must(Conjunct::PerformIndexed, indexed, refusal)?;
         let restored = (0..self.bounds.blocks).all(|block| !self.unrestored(state, block));
         let synced = self.restoring(state).is_none()
             || state.disk.unsynced_of(EXTENT_SECTORS) == 0
             || self.lacks(Mutation::RestoreNotSynced);
-        if self.at_hand(state).is_none() || !restored || !synced {
-            return Err(Refusal::OperationNotDue);
-        }
-        Ok(())
+        self.must(Conjunct::PerformRestored, restored, refusal)?;
+        self.must(Conjunct::PerformRestoreSynced, synced, refusal)
     }
 
     /// The operation's outcome and a checkpoint at its position, in one superblock.
@@ -361,16 +376,14 @@ impl Storage {
     }
 
     /// The block is about to be overwritten, and the snapshot still shares it with the extent.
-    pub(super) fn guard_copy_out(&self, state: &State, block: usize) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_copy_out(&self, state: &State, block: usize) -> Granted {
+        self.in_phase(Conjunct::CopyOpen, state, Phase::Open)?;
         let snapshot = state.disk.durable.superblock().snapshot;
-        if !snapshot.is_some()
-            || self.copied(&state.disk.cached, block, snapshot)
-            || self.due(state, block).is_none()
-        {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+        let refusal = Refusal::NothingToDo;
+        self.must(Conjunct::CopySnapshot, snapshot.is_some(), refusal)?;
+        let copied = self.copied(&state.disk.cached, block, snapshot);
+        self.must(Conjunct::CopyOnce, !copied, refusal)?;
+        unless(self.due(state, block).is_some(), refusal)
     }
 
     /// The block's content goes to the snapshot store, under the snapshot's name.
@@ -381,24 +394,23 @@ impl Storage {
     }
 
     /// A block that was copied out is not yet durable.
-    pub(super) fn guard_sync_copies(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_sync_copies(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::SyncCopiesOpen, state, Phase::Open)?;
         if state.disk.unsynced_of(super::disk::COPY_SECTORS) == 0 {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
 
     /// There is a snapshot and no other read (one is as good as many).
-    pub(super) fn guard_begin_read(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_begin_read(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::ReadOpen, state, Phase::Open)?;
         if !self.bounds.reads {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
-        if state.memory.read != Read::None || !state.disk.durable.superblock().snapshot.is_some() {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+        unless(state.memory.read == Read::None, Refusal::NothingToDo)?;
+        let snapshot = state.disk.durable.superblock().snapshot.is_some();
+        self.must(Conjunct::ReadSnapshot, snapshot, Refusal::NothingToDo)
     }
 
     /// The read looks whether the block was copied out.
@@ -412,10 +424,10 @@ impl Storage {
     }
 
     /// A read is under way.
-    pub(super) fn guard_end_read(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_end_read(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::EndReadOpen, state, Phase::Open)?;
         if state.memory.read == Read::None {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
@@ -430,7 +442,9 @@ impl Storage {
             Read::OfExtent(block) => {
                 let block = usize::from(block);
                 let now = self.copied(&state.disk.cached, block, snapshot);
-                (block, now && !self.lacks(Mutation::F16ReadWithoutRecheck))
+                let again = !self.lacks(Mutation::F16ReadWithoutRecheck)
+                    && !self.gives_up(Conjunct::ReadLooksAgain);
+                (block, now && again)
             }
         };
         let found = if in_copy {

@@ -4,6 +4,7 @@
 //! that frees it is durable; a cut that lives in memory only.
 
 use super::action::Refusal;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::disk::{LogSector, Sectors, Superblock};
 use super::spec::Storage;
 use super::state::{Memory, Phase, State};
@@ -62,38 +63,29 @@ impl Storage {
     /// The node is open, the instance's log may grow, the entry is the one that follows in the
     /// committed history (or any that may follow the last entry), and there is
     /// room. A primary makes entries in its own epoch only, and only while it serves.
-    pub(super) fn guard_append(&self, state: &State, epoch: u8) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_append(&self, state: &State, epoch: u8) -> Granted {
+        self.in_phase(Conjunct::AppendOpen, state, Phase::Open)?;
         let next = state.head + 1;
         if next > self.bounds.last() {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
         if next <= state.ghost.committed {
             let known = state.ghost.history[usize::from(next)];
-            if known.epoch() != epoch {
-                return Err(Refusal::AgainstHistory);
-            }
+            unless(known.epoch() == epoch, Refusal::AgainstHistory)?;
         }
         let before = state.ghost.history[usize::from(state.head)].epoch();
-        if epoch < before {
-            return Err(Refusal::EpochBehind);
-        }
-        if !self.follows(state, before, (next, epoch)) {
-            return Err(Refusal::AgainstHistory);
-        }
+        unless(epoch >= before, Refusal::EpochBehind)?;
+        let follows = self.follows(state, before, (next, epoch));
+        unless(follows, Refusal::AgainstHistory)?;
         if self.bounds.primary {
-            if epoch != state.ghost.epoch {
-                return Err(Refusal::EpochBehind);
-            }
-            if !state.memory.serving && !self.lacks(Mutation::M27ServesOnAfterRestart) {
-                return Err(Refusal::NotServing);
-            }
+            let own = epoch == state.ghost.epoch;
+            self.must(Conjunct::AppendEpoch, own, Refusal::EpochBehind)?;
+            let serves = state.memory.serving || self.lacks(Mutation::M27ServesOnAfterRestart);
+            self.must(Conjunct::AppendServes, serves, Refusal::NotServing)?;
         }
         let sectors = self.bounds.kind(self.next_entry(state, epoch)).sectors();
-        if sectors > self.room(state) {
-            return Err(Refusal::LogFull);
-        }
-        Ok(())
+        let room = sectors <= self.room(state);
+        self.must(Conjunct::AppendRoom, room, Refusal::LogFull)
     }
 
     /// LSN and append are one step: the entry's sectors are written, under the present run and
@@ -135,33 +127,30 @@ impl Storage {
     }
 
     /// The entry is logged and not indexed; entries may come in any order.
-    pub(super) fn guard_index(&self, state: &State, lsn: Lsn) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_index(&self, state: &State, lsn: Lsn) -> Granted {
+        self.in_phase(Conjunct::IndexOpen, state, Phase::Open)?;
         if state.memory.unindexed >> (lsn - 1) & 1 == 0 {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
 
     /// One sync at a time, and only if there is something to sync.
-    pub(super) fn guard_begin_sync(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        if state.memory.syncing != 0 {
-            return Err(Refusal::SyncInFlight);
-        }
+    pub(super) fn guard_begin_sync(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::BeginSyncOpen, state, Phase::Open)?;
+        let one = state.memory.syncing == 0;
+        self.must(Conjunct::BeginSyncOne, one, Refusal::SyncInFlight)?;
         if state.head == state.memory.durable {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
 
     /// The sync that is in flight returns.
-    pub(super) fn guard_end_sync(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        if state.memory.syncing == 0 {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+    pub(super) fn guard_end_sync(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::EndSyncOpen, state, Phase::Open)?;
+        let begun = state.memory.syncing != 0;
+        self.must(Conjunct::EndSyncBegun, begun, Refusal::NothingToDo)
     }
 
     /// Everything up to the head that was sampled before is durable; nothing is claimed of what
@@ -198,49 +187,44 @@ impl Storage {
     }
 
     /// `committed` is never taken to be more than the own head, and never moves back.
-    pub(super) fn guard_commit(&self, state: &State, to: Lsn) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        let beyond = to > state.head && !self.lacks(Mutation::CommittedBeyondHead);
-        if self.bounds.mode == Mode::BestEffort || to <= state.memory.committed || beyond {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+    pub(super) fn guard_commit(&self, state: &State, to: Lsn) -> Granted {
+        self.in_phase(Conjunct::CommitOpen, state, Phase::Open)?;
+        unless(self.bounds.mode != Mode::BestEffort, Refusal::NothingToDo)?;
+        let forward = to > state.memory.committed;
+        self.must(Conjunct::CommitForward, forward, Refusal::NothingToDo)?;
+        let within = to <= state.head || self.lacks(Mutation::CommittedBeyondHead);
+        self.must(Conjunct::CommitWithin, within, Refusal::NothingToDo)
     }
 
     /// A new epoch is given to a node that does not serve.
-    pub(super) fn guard_serve(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_serve(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::ServeOpen, state, Phase::Open)?;
         if !self.bounds.primary || state.ghost.epoch == self.bounds.epochs() {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
-        if state.memory.serving {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+        let once = !state.memory.serving;
+        self.must(Conjunct::ServeOnce, once, Refusal::NothingToDo)
     }
 
     /// A pin is granted only on history that is still there and that no reclaim in flight is
     /// about to free.
-    pub(super) fn guard_pin(&self, state: &State, at: Lsn) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_pin(&self, state: &State, at: Lsn) -> Granted {
+        self.in_phase(Conjunct::PinOpen, state, Phase::Open)?;
         if !self.bounds.pins {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
-        if state.memory.pin.is_some() {
-            return Err(Refusal::NothingToDo);
-        }
+        let one = state.memory.pin.is_none();
+        self.must(Conjunct::PinOne, one, Refusal::NothingToDo)?;
         if self.lacks(Mutation::F12PinPullsCheckpoint) {
-            return self.no_superblock_in_flight(state);
+            let in_flight = state.disk.superblock_in_flight();
+            return unless(!in_flight, Refusal::SuperblockInFlight);
         }
         let tail = if self.lacks(Mutation::PinOverReclaimInFlight) {
             state.disk.durable.superblock().tail
         } else {
             state.disk.cached.superblock().tail
         };
-        if at < tail {
-            return Err(Refusal::HistoryGone);
-        }
-        Ok(())
+        self.must(Conjunct::PinRetained, at >= tail, Refusal::HistoryGone)
     }
 
     /// The log is kept from there.
@@ -262,22 +246,30 @@ impl Storage {
 
     /// Log space is freed up to the durable checkpoint, or to the pin. This depends on positions
     /// alone: no write is needed for it.
-    pub(super) fn guard_reclaim(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
-        self.no_superblock_in_flight(state)?;
+    pub(super) fn guard_reclaim(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::ReclaimOpen, state, Phase::Open)?;
+        self.no_superblock_in_flight(Conjunct::ReclaimSuperblock, state)?;
         let superblock = state.disk.durable.superblock();
         if self.free_up_to(state, superblock.checkpoint) <= superblock.tail
             || self.lacks(Mutation::F23ReclaimOnlyWithCheckpoint)
         {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }
 
     fn free_up_to(&self, state: &State, checkpoint: Lsn) -> Lsn {
         match state.memory.pin {
-            Some(pin) if !self.lacks(Mutation::M17ReclaimIgnoresPin) => checkpoint.min(pin),
-            Some(_) | None => checkpoint,
+            Some(pin) => {
+                let ignored = self.lacks(Mutation::M17ReclaimIgnoresPin)
+                    || self.gives_up(Conjunct::ReclaimPinned);
+                if ignored {
+                    checkpoint
+                } else {
+                    checkpoint.min(pin)
+                }
+            }
+            None => checkpoint,
         }
     }
 
@@ -297,34 +289,31 @@ impl Storage {
     /// A cut is ordered by a newer primary, who never cuts what is committed. The node itself
     /// refuses to cut below its `extent_bound`, and cuts only to what is durable: there the log
     /// is sealed.
-    pub(super) fn guard_truncate(&self, state: &State, to: Lsn) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_truncate(&self, state: &State, to: Lsn) -> Granted {
+        self.in_phase(Conjunct::TruncateOpen, state, Phase::Open)?;
         if state.ghost.left.cuts == 0 {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         }
-        self.no_superblock_in_flight(state)?;
-        if state.memory.syncing != 0 {
-            return Err(Refusal::SyncInFlight);
-        }
+        self.no_superblock_in_flight(Conjunct::TruncateSuperblock, state)?;
+        let still = state.memory.syncing == 0;
+        self.must(Conjunct::TruncateSync, still, Refusal::SyncInFlight)?;
         if to >= state.head {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
-        if to < state.ghost.committed {
-            return Err(Refusal::AgainstHistory);
-        }
+        unless(to >= state.ghost.committed, Refusal::AgainstHistory)?;
         let superblock = state.disk.durable.superblock();
         let lowest = if self.lacks(Mutation::T9CutBelowBound) {
             superblock.checkpoint
         } else {
             superblock.extent_bound
         };
-        if to < lowest {
-            return Err(Refusal::BelowExtentBound);
-        }
-        if to > state.memory.durable && !self.lacks(Mutation::SealBeyondDurable) {
-            return Err(Refusal::NotDurable);
-        }
-        Ok(())
+        self.must(
+            Conjunct::TruncateBound,
+            to >= lowest,
+            Refusal::BelowExtentBound,
+        )?;
+        let durable = to <= state.memory.durable || self.lacks(Mutation::SealBeyondDurable);
+        self.must(Conjunct::TruncateDurable, durable, Refusal::NotDurable)
     }
 
     /// The claim on what is cut ends with the order. The superblock that seals the log at the cut
@@ -372,11 +361,11 @@ impl Storage {
     }
 
     /// (Mutation) There is a snapshot to go back to.
-    pub(super) fn guard_rewind(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Open)?;
+    pub(super) fn guard_rewind(&self, state: &State) -> Granted {
+        unless(state.phase == Phase::Open, Refusal::WrongPhase)?;
         let snapshot = state.disk.durable.superblock().snapshot;
         if snapshot == Entry::NONE || snapshot.lsn() >= state.head {
-            return Err(Refusal::NothingToDo);
+            return unless(false, Refusal::NothingToDo);
         }
         Ok(())
     }

@@ -28,6 +28,7 @@
 //! contains the step.
 
 pub mod action;
+pub mod conjuncts;
 mod diagram;
 pub mod disk;
 mod faults;
@@ -44,6 +45,7 @@ pub mod state;
 pub mod vocabulary;
 mod witnesses;
 
+pub use conjuncts::Conjunct;
 pub use mutation::Mutation;
 pub use spec::Storage;
 

@@ -5,6 +5,7 @@
 
 use super::Mutation;
 use super::action::Refusal;
+use super::conjuncts::{Conjunct, Granted, unless};
 use super::disk::{EXTENT_SECTORS, Superblock};
 use super::reference;
 use super::spec::Storage;
@@ -40,13 +41,13 @@ impl Storage {
     /// The node is open, broken or was interrupted in a rebuild; nothing is in flight; no volume
     /// operation happened while the base was copied, and the base has no snapshot (one that has
     /// carries it along: not modelled).
-    pub(super) fn guard_begin_install(&self, state: &State, base: u8) -> Result<(), Refusal> {
+    pub(super) fn guard_begin_install(&self, state: &State, base: u8) -> Granted {
         let Some(base) = self.base(base) else {
-            return Err(Refusal::Exhausted);
+            return unless(false, Refusal::Exhausted);
         };
         match state.phase {
             Phase::Open | Phase::Broken if state.ghost.left.installs == 0 => {
-                return Err(Refusal::Exhausted);
+                return unless(false, Refusal::Exhausted);
             }
             Phase::Open | Phase::Broken | Phase::Untrusted => {}
             Phase::Down
@@ -56,12 +57,13 @@ impl Storage {
             | Phase::Installing
             | Phase::Switching
             | Phase::Poisoned
-            | Phase::Unopenable => return Err(Refusal::WrongPhase),
+            | Phase::Unopenable => {
+                self.must(Conjunct::BeginInstallPhase, false, Refusal::WrongPhase)?;
+            }
         }
-        self.no_superblock_in_flight(state)?;
-        if state.memory.syncing != 0 {
-            return Err(Refusal::SyncInFlight);
-        }
+        self.no_superblock_in_flight(Conjunct::BeginInstallSuperblock, state)?;
+        let still = state.memory.syncing == 0;
+        self.must(Conjunct::BeginInstallSync, still, Refusal::SyncInFlight)?;
         let checked = if self.lacks(Mutation::F79OperationOnFuzzyBase) {
             base.split
         } else {
@@ -70,10 +72,11 @@ impl Storage {
         let source = self.source(state, checked);
         let operation =
             (1..=usize::from(checked)).any(|lsn| self.bounds.kind(source[lsn]).is_operation());
-        if operation {
-            return Err(Refusal::OperationInCopy);
-        }
-        Ok(())
+        self.must(
+            Conjunct::BeginInstallOperation,
+            !operation,
+            Refusal::OperationInCopy,
+        )
     }
 
     /// The node has left the in-sync set: no claim of it stands. Flusher, index and pins are gone;
@@ -127,13 +130,8 @@ impl Storage {
 
     /// The block is missing, and the source has this content of it somewhere between the split
     /// and the end of the copy.
-    pub(super) fn guard_install_chunk(
-        &self,
-        state: &State,
-        block: usize,
-        version: Lsn,
-    ) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Installing)?;
+    pub(super) fn guard_install_chunk(&self, state: &State, block: usize, version: Lsn) -> Granted {
+        self.in_phase(Conjunct::ChunkPhase, state, Phase::Installing)?;
         let base = self.installing(state);
         let wrote = self
             .bounds
@@ -141,10 +139,9 @@ impl Storage {
             .writes(block);
         let offered =
             version == base.split || base.split < version && version <= base.bound && wrote;
-        if state.memory.chunks >> block & 1 == 1 || !offered {
-            return Err(Refusal::NothingToDo);
-        }
-        Ok(())
+        let missing = state.memory.chunks >> block & 1 == 0;
+        self.must(Conjunct::ChunkMissing, missing, Refusal::NothingToDo)?;
+        unless(offered, Refusal::NothingToDo)
     }
 
     /// The chunk is written to the extent.
@@ -164,11 +161,12 @@ impl Storage {
     }
 
     /// (Mutation) The flusher was not stopped.
-    pub(super) fn guard_stale_flush(&self, state: &State, block: usize) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Installing)?;
-        self.stale_version(state, block)
-            .map(|_| ())
-            .ok_or(Refusal::NothingToDo)
+    pub(super) fn guard_stale_flush(&self, state: &State, block: usize) -> Granted {
+        unless(state.phase == Phase::Installing, Refusal::WrongPhase)?;
+        unless(
+            self.stale_version(state, block).is_some(),
+            Refusal::NothingToDo,
+        )
     }
 
     /// (Mutation) It writes a block of the old log.
@@ -179,15 +177,14 @@ impl Storage {
     }
 
     /// Every chunk is installed and durable.
-    pub(super) fn guard_switch(&self, state: &State) -> Result<(), Refusal> {
-        self.in_phase(state, Phase::Installing)?;
-        self.no_superblock_in_flight(state)?;
-        let unsynced = state.disk.unsynced_of(EXTENT_SECTORS) != 0
-            && !self.lacks(Mutation::SwitchBeforeChunksDurable);
-        if !self.chunks_complete(state) || unsynced {
-            return Err(Refusal::BaseIncomplete);
-        }
-        Ok(())
+    pub(super) fn guard_switch(&self, state: &State) -> Granted {
+        self.in_phase(Conjunct::SwitchPhase, state, Phase::Installing)?;
+        self.no_superblock_in_flight(Conjunct::SwitchSuperblock, state)?;
+        let complete = self.chunks_complete(state);
+        self.must(Conjunct::SwitchComplete, complete, Refusal::BaseIncomplete)?;
+        let synced = state.disk.unsynced_of(EXTENT_SECTORS) == 0
+            || self.lacks(Mutation::SwitchBeforeChunksDurable);
+        self.must(Conjunct::SwitchSynced, synced, Refusal::BaseIncomplete)
     }
 
     /// One superblock with everything: checkpoint, bound, an empty log at the split, a new run.
@@ -195,11 +192,9 @@ impl Storage {
         let base = self.installing(state);
         let old = state.disk.durable.superblock();
         let trusted_at_split = self.lacks(Mutation::FuzzyBaseTrustedAtSplit);
-        let run = if self.lacks(Mutation::F05StaleLogAfterSwitch) {
-            old.run
-        } else {
-            old.run + 1
-        };
+        let same_run =
+            self.lacks(Mutation::F05StaleLogAfterSwitch) || self.gives_up(Conjunct::SwitchRun);
+        let run = if same_run { old.run } else { old.run + 1 };
         state.ghost.mixed = false;
         state.head = base.split;
         state.phase = Phase::Switching;

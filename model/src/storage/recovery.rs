@@ -9,6 +9,7 @@
 //! durable position was already beyond. Then the log is *broken*, which is another answer.
 
 use super::Mutation;
+use super::conjuncts::Conjunct;
 use super::disk::{Image, LogSector, Superblock};
 use super::spec::Storage;
 use super::vocabulary::{Entry, LSNS, Lsn, REBUILDING};
@@ -104,7 +105,8 @@ impl Storage {
             return None;
         }
         let of_this_run = next <= reading.superblock.sealed || head.run == reading.superblock.run;
-        if !of_this_run && !self.lacks(Mutation::M28AnyRunCounts) {
+        let counts = of_this_run || self.lacks(Mutation::M28AnyRunCounts);
+        if !self.keeps(Conjunct::ScanRun, counts) {
             return None;
         }
         let whole = (0..self.bounds.kind(head.entry).sectors()).all(|part| {
@@ -113,7 +115,8 @@ impl Storage {
         if whole {
             return Some(head.entry);
         }
-        self.lacks(Mutation::M28TornEntryCounts)
+        let torn_counts = self.lacks(Mutation::M28TornEntryCounts);
+        self.keeps(Conjunct::ScanWhole, torn_counts)
             .then_some(Entry::TORN)
     }
 
@@ -136,6 +139,7 @@ impl Storage {
             .map(|sector| sector.durable)
             .chain([superblock.sealed, superblock.checkpoint])
             .any(|vouched| vouched > reading.end);
-        vouched && !self.lacks(Mutation::F11DamageIsTheEnd)
+        let ignored = self.lacks(Mutation::F11DamageIsTheEnd);
+        vouched && !self.keeps(Conjunct::ScanVouched, ignored)
     }
 }

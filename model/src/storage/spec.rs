@@ -1,12 +1,14 @@
 //! The specification as the checker sees it: which steps can be asked for, and what each does.
 
 use super::action::{Action, Refusal, Synced};
+use super::conjuncts::{self, Conjunct, Granted, unless};
 use super::disk::{Disk, SECTORS, Superblock};
 use super::state::{Ghost, Left, Memory, Phase, State};
 use super::vocabulary::{Bounds, Entry, LSNS};
 use super::{Instance, Mutant, Mutation, Property, Spec, instances, properties};
+use crate::checking;
 
-/// One node's storage, at the bounds of one instance, with at most one rule broken.
+/// One node's storage, at the bounds of one instance, with at most one rule broken, or one condition given up.
 #[derive(Clone, Debug)]
 pub struct Storage {
     /// The instance.
@@ -15,6 +17,8 @@ pub struct Storage {
     pub bounds: Bounds,
     /// The rule that is broken.
     pub mutation: Option<Mutation>,
+    /// The condition that is given up.
+    pub given_up: Option<Conjunct>,
 }
 
 impl Storage {
@@ -29,6 +33,7 @@ impl Storage {
             instance,
             bounds: instances::BOUNDS[at],
             mutation: None,
+            given_up: None,
         })
     }
 
@@ -37,25 +42,10 @@ impl Storage {
         self.mutation == Some(mutation)
     }
 
-    pub(super) fn in_phase(&self, state: &State, phase: Phase) -> Result<(), Refusal> {
-        if state.phase == phase {
-            Ok(())
-        } else {
-            Err(Refusal::WrongPhase)
-        }
-    }
-
-    pub(super) fn no_superblock_in_flight(&self, state: &State) -> Result<(), Refusal> {
-        if state.disk.superblock_in_flight() {
-            return Err(Refusal::SuperblockInFlight);
-        }
-        Ok(())
-    }
-
     /// Writes a superblock, never over the newest durable one.
     pub(super) fn write_superblock(&self, state: &mut State, superblock: Superblock) {
         let newest = state.disk.cached.newest().unwrap_or(1);
-        let slot = if self.lacks(Mutation::F15OneSuperblock) {
+        let slot = if self.lacks(Mutation::F15OneSuperblock) || self.gives_up(Conjunct::SlotOlder) {
             0
         } else {
             1 - newest
@@ -149,6 +139,52 @@ impl Storage {
     }
 }
 
+impl Storage {
+    /// Whether the step is granted, and else by which condition it is not.
+    fn granted(&self, state: &State, action: Action) -> Granted {
+        match action {
+            Action::Append { epoch } => self.guard_append(state, epoch),
+            Action::LoseAppend => self.guard_append(state, 1),
+            Action::Index { lsn } => self.guard_index(state, lsn),
+            Action::BeginSync => self.guard_begin_sync(state),
+            Action::EndSync => self.guard_end_sync(state),
+            Action::Commit { to } => self.guard_commit(state, to),
+            Action::Serve => self.guard_serve(state),
+            Action::RaiseBound => self.guard_raise_bound(state),
+            Action::SyncSuperblock => self.guard_sync_superblock(state),
+            Action::WriteExtent { block, landed } => {
+                self.guard_write_extent(state, usize::from(block), landed)
+            }
+            Action::Restore { block, landed } => {
+                self.guard_restore(state, usize::from(block), landed)
+            }
+            Action::SyncExtent => self.guard_sync_extent(state),
+            Action::Checkpoint => self.guard_checkpoint(state),
+            Action::Perform => self.guard_perform(state),
+            Action::CopyOut { block } => self.guard_copy_out(state, usize::from(block)),
+            Action::SyncCopies => self.guard_sync_copies(state),
+            Action::BeginRead { .. } => self.guard_begin_read(state),
+            Action::EndRead => self.guard_end_read(state),
+            Action::Pin { at } => self.guard_pin(state, at),
+            Action::Unpin => unless(state.memory.pin.is_some(), Refusal::NothingToDo),
+            Action::Reclaim => self.guard_reclaim(state),
+            Action::Truncate { to } => self.guard_truncate(state, to),
+            Action::BeginInstall { base } => self.guard_begin_install(state, base),
+            Action::InstallChunk { block, version } => {
+                self.guard_install_chunk(state, usize::from(block), version)
+            }
+            Action::Switch => self.guard_switch(state),
+            Action::LosePower { landed, torn } => self.guard_lose_power(state, landed, torn),
+            Action::Kill => self.guard_kill(state),
+            Action::Recover => self.in_phase(Conjunct::RecoverDown, state, Phase::Down),
+            Action::FailSync { of } => self.guard_fail_sync(state, of),
+            Action::Damage { slot } => self.guard_damage(state, slot),
+            Action::Rewind => self.guard_rewind(state),
+            Action::StaleFlush { block } => self.guard_stale_flush(state, usize::from(block)),
+        }
+    }
+}
+
 impl Spec for Storage {
     const NAME: &'static str = "storage";
     type State = State;
@@ -216,48 +252,23 @@ impl Spec for Storage {
     }
 
     fn guard(&self, state: &State, action: Action) -> Result<(), Refusal> {
-        match action {
-            Action::Append { epoch } => self.guard_append(state, epoch),
-            Action::LoseAppend => self.guard_append(state, 1),
-            Action::Index { lsn } => self.guard_index(state, lsn),
-            Action::BeginSync => self.guard_begin_sync(state),
-            Action::EndSync => self.guard_end_sync(state),
-            Action::Commit { to } => self.guard_commit(state, to),
-            Action::Serve => self.guard_serve(state),
-            Action::RaiseBound => self.guard_raise_bound(state),
-            Action::SyncSuperblock => self.guard_sync_superblock(state),
-            Action::WriteExtent { block, landed } => {
-                self.guard_write_extent(state, usize::from(block), landed)
-            }
-            Action::Restore { block, landed } => {
-                self.guard_restore(state, usize::from(block), landed)
-            }
-            Action::SyncExtent => self.guard_sync_extent(state),
-            Action::Checkpoint => self.guard_checkpoint(state),
-            Action::Perform => self.guard_perform(state),
-            Action::CopyOut { block } => self.guard_copy_out(state, usize::from(block)),
-            Action::SyncCopies => self.guard_sync_copies(state),
-            Action::BeginRead { .. } => self.guard_begin_read(state),
-            Action::EndRead => self.guard_end_read(state),
-            Action::Pin { at } => self.guard_pin(state, at),
-            Action::Unpin => match state.memory.pin {
-                Some(_) => Ok(()),
-                None => Err(Refusal::NothingToDo),
-            },
-            Action::Reclaim => self.guard_reclaim(state),
-            Action::Truncate { to } => self.guard_truncate(state, to),
-            Action::BeginInstall { base } => self.guard_begin_install(state, base),
-            Action::InstallChunk { block, version } => {
-                self.guard_install_chunk(state, usize::from(block), version)
-            }
-            Action::Switch => self.guard_switch(state),
-            Action::LosePower { landed, torn } => self.guard_lose_power(state, landed, torn),
-            Action::Kill => self.guard_kill(state),
-            Action::Recover => self.in_phase(state, Phase::Down),
-            Action::FailSync { of } => self.guard_fail_sync(state, of),
-            Action::Damage { slot } => self.guard_damage(state, slot),
-            Action::Rewind => self.guard_rewind(state),
-            Action::StaleFlush { block } => self.guard_stale_flush(state, usize::from(block)),
+        self.granted(state, action)
+            .map_err(|objection| objection.refusal)
+    }
+
+    fn conjuncts() -> &'static [checking::Conjunct] {
+        conjuncts::NAMES
+    }
+
+    fn objection(&self, state: &State, action: Action) -> Option<usize> {
+        let objection = self.granted(state, action).err()?;
+        Some(objection.conjunct? as usize)
+    }
+
+    fn without(&self, conjunct: usize) -> Self {
+        Self {
+            given_up: Some(conjuncts::ALL[conjunct]),
+            ..self.clone()
         }
     }
 

@@ -24,7 +24,10 @@ mod walk;
 pub use published::{GuardShare, PublishedGuards};
 
 /// States after which the graph of a deletion is given up: what falls, falls long before.
-const STATES_MAX: usize = 4_000_000;
+const STATES_MAX: usize = 300_000;
+
+/// Instances in which a deletion is tried in vain before it counts as one that nothing misses.
+const TRIES_MAX: usize = 10;
 
 /// What became of a specification without one condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,10 +139,11 @@ pub fn judge_guards<S: Spec>(
     instances: &[S],
     conjuncts: &[usize],
 ) -> Result<Vec<GuardRow>, OutOfBounds> {
+    let mut tries = vec![0; conjuncts.len()];
     let mut rows: Vec<GuardRow> = conjuncts.iter().map(|&at| GuardRow::new::<S>(at)).collect();
     for spec in instances {
         let open: Vec<usize> = (0..rows.len())
-            .filter(|&at| !rows[at].is_killed())
+            .filter(|&at| !rows[at].is_killed() && tries[at] < TRIES_MAX)
             .collect();
         if open.is_empty() {
             break;
@@ -150,6 +154,7 @@ pub fn judge_guards<S: Spec>(
         let tried = in_turn(biting.len(), |job| delete(spec, conjuncts[biting[job]]));
         for (at, tried) in biting.into_iter().zip(tried) {
             let row = &mut rows[at];
+            tries[at] += 1;
             row.states += tried.states;
             row.seconds += tried.seconds;
             match tried.fallen {
@@ -220,19 +225,26 @@ fn delete<S: Spec>(spec: &S, conjunct: usize) -> Tried {
         spec: spec.without(conjunct),
     };
     let bounds = Bounds { states: STATES_MAX };
-    let (fallen, states) = match mutant.kill_within(bounds) {
-        Ok((row, _)) => {
+    let (fallen, states) = match guarded(|| mutant.kill_within(bounds)) {
+        Some(Ok((row, _))) => {
             let fallen = row.killed.then_some((row.property, row.depth));
             (fallen, row.states)
         }
         // Too large without the condition: nothing fell among so many states.
-        Err(OutOfBounds { states }) => (None, states as u64),
+        Some(Err(OutOfBounds { states })) => (None, states as u64),
+        None => (None, 0),
     };
     Tried {
         fallen,
         states,
         seconds: begun.elapsed().as_secs_f64(),
     }
+}
+
+/// What is computed without a condition, unless that panics: where an effect leans on its guard, the
+/// deletion shows a defect of the effect, and is not judged there. (The panic tells where.)
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).ok()
 }
 
 /// Does jobs on all cores; the results stand in the order of the jobs.

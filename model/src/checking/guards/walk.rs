@@ -1,5 +1,6 @@
 //! One instance walked for the conditions that are not decided yet: what each alone stands against.
 
+use super::guarded;
 use crate::checking::codes::Codes;
 use crate::checking::{Bounds, Check, OutOfBounds, Part, Property, Spec, Step};
 
@@ -133,11 +134,11 @@ impl<'a, S: Spec> Walk<'a, S> {
         if sought.alone.is_settled() || sought.without.guard(state, action).is_err() {
             return;
         }
-        let (after, outputs) = sought.without.apply(state, action);
-        if after != *state {
+        let granted = guarded(|| sought.without.apply(state, action));
+        let Some((after, outputs)) = granted.filter(|(after, _)| after == state) else {
             sought.alone = Alone::Bites;
             return;
-        }
+        };
         let step = Step {
             before: state,
             action,
@@ -158,7 +159,8 @@ impl<'a, S: Spec> Walk<'a, S> {
     fn granted(&mut self, state: &S::State, action: S::Action, after: &S::State) {
         for sought in &mut self.sought {
             let looked_for = sought.part == Part::Effect && !sought.alone.is_settled();
-            if looked_for && sought.without.apply(state, action).0 != *after {
+            let does = || guarded(|| sought.without.apply(state, action).0);
+            if looked_for && does().as_ref() != Some(after) {
                 sought.alone = Alone::Bites;
             }
         }

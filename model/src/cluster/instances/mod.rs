@@ -111,5 +111,6 @@ pub fn at(name: &str) -> Option<Cluster> {
         instance: INSTANCES[place],
         bounds,
         broken: None,
+        given_up: None,
     })
 }

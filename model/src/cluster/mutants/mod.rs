@@ -23,6 +23,7 @@ pub(super) fn mutants() -> Vec<Mutant<Cluster>> {
         let sound = instances::at(instance)?;
         let spec = Cluster {
             broken: Some(broken),
+            given_up: None,
             ..sound
         };
         Some(Mutant {

@@ -1,0 +1,150 @@
+//! The conditions of the storage's rules, each by name, and how a guard asks them.
+//!
+//! Guards ask `self.must(condition, holds, refusal)?`, effects `self.keeps(condition, holds)`: a generated
+//! mutation gives one of them up (`holdfast-model mutants --guards`). What is asked with `unless` is no
+//! rule of the node: a bound of the instance, what the world does not do, or that there is something to
+//! do at all.
+
+use super::action::Refusal;
+use super::spec::Storage;
+use super::state::{Phase, State};
+use crate::checking::conjuncts;
+
+/// Why a step is not granted; and by which condition, if by a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Objection {
+    pub(super) conjunct: Option<Conjunct>,
+    pub(super) refusal: Refusal,
+}
+
+/// What a guard says.
+pub(super) type Granted = Result<(), Objection>;
+
+/// Refuses for what is no rule unless the condition holds.
+pub(super) const fn unless(condition: bool, refusal: Refusal) -> Granted {
+    if condition {
+        Ok(())
+    } else {
+        Err(Objection {
+            conjunct: None,
+            refusal,
+        })
+    }
+}
+
+impl Storage {
+    /// Asks a condition of a guard.
+    pub(super) fn must(&self, conjunct: Conjunct, holds: bool, refusal: Refusal) -> Granted {
+        if self.keeps(conjunct, holds) {
+            Ok(())
+        } else {
+            Err(Objection {
+                conjunct: Some(conjunct),
+                refusal,
+            })
+        }
+    }
+
+    /// Asks a condition within an effect.
+    pub(super) fn keeps(&self, conjunct: Conjunct, holds: bool) -> bool {
+        holds || self.gives_up(conjunct)
+    }
+
+    /// Whether a condition is given up.
+    pub(super) fn gives_up(&self, conjunct: Conjunct) -> bool {
+        self.given_up == Some(conjunct)
+    }
+
+    pub(super) fn in_phase(&self, conjunct: Conjunct, state: &State, phase: Phase) -> Granted {
+        self.must(conjunct, state.phase == phase, Refusal::WrongPhase)
+    }
+
+    pub(super) fn no_superblock_in_flight(&self, conjunct: Conjunct, state: &State) -> Granted {
+        let none = !state.disk.superblock_in_flight();
+        self.must(conjunct, none, Refusal::SuperblockInFlight)
+    }
+}
+
+conjuncts! {
+    AppendOpen: "append", "the node is open";
+    AppendServes: "append", "a primary serves";
+    AppendEpoch: "append", "a primary makes entries of its own epoch";
+    AppendRoom: "append", "there is room in the log";
+    IndexOpen: "index", "the node is open";
+    BeginSyncOpen: "begin_sync", "the node is open";
+    BeginSyncOne: "begin_sync", "no other sync is in flight";
+    EndSyncOpen: "end_sync", "the node is open";
+    EndSyncBegun: "end_sync", "a sync is in flight";
+    CommitOpen: "commit", "the node is open";
+    CommitForward: "commit", "it is more than what was committed";
+    CommitWithin: "commit", "it is within the own head";
+    ServeOpen: "serve", "the node is open";
+    ServeOnce: "serve", "it does not serve yet";
+    PinOpen: "pin", "the node is open";
+    PinOne: "pin", "there is no other pin";
+    PinRetained: "pin", "what is pinned is retained, a tail in flight counted";
+    ReclaimOpen: "reclaim", "the node is open";
+    ReclaimSuperblock: "reclaim", "no superblock is in flight";
+    #[within] ReclaimPinned: "reclaim", "nothing is freed that is pinned";
+    TruncateOpen: "truncate", "the node is open";
+    TruncateSuperblock: "truncate", "no superblock is in flight";
+    TruncateSync: "truncate", "no sync of the log is in flight";
+    TruncateBound: "truncate", "the cut is not below the extent bound";
+    TruncateDurable: "truncate", "the cut is durable";
+    RaiseOpen: "raise_bound", "the node is open";
+    RaiseSuperblock: "raise_bound", "no superblock is in flight";
+    RaiseMore: "raise_bound", "it is more than the durable bound";
+    #[within] LimitCommitted: "flush", "what reaches the extent is committed";
+    #[within] LimitDurable: "flush", "what reaches the extent is durable";
+    #[within] DueBound: "flush", "what reaches the extent is within the durable bound";
+    #[within] DueOperation: "flush", "nothing passes a volume operation";
+    #[within] DueIndexed: "flush", "what reaches the extent is indexed";
+    #[within] FrontierIndexed: "sync_extent, checkpoint", "everything up to the frontier is indexed";
+    #[within] FrontierApplied: "sync_extent, checkpoint", "everything up to the frontier is applied";
+    #[within] FrontierOperation: "sync_extent, checkpoint", "the frontier does not pass a volume operation";
+    WriteOpen: "write_extent", "the node is open";
+    WriteCopied: "write_extent", "what the snapshot shares with the block is durable in its copy";
+    #[within] WriteLegible: "write_extent", "the entry's checksum holds";
+    SyncExtentPhase: "sync_extent", "the node is open or installs a base";
+    CheckpointOpen: "checkpoint", "the node is open";
+    CheckpointSuperblock: "checkpoint", "no superblock is in flight";
+    #[within] CheckpointSynced: "checkpoint", "what it covers is synced";
+    PerformOpen: "perform", "the node is open";
+    PerformSuperblock: "perform", "no superblock is in flight";
+    PerformNext: "perform", "everything before the operation is applied";
+    PerformSynced: "perform", "everything before the operation is synced";
+    PerformReached: "perform", "the operation may reach the extent";
+    PerformIndexed: "perform", "the operation is indexed";
+    PerformRestored: "perform", "a restore has written every block";
+    PerformRestoreSynced: "perform", "what a restore has written is synced";
+    RestoreOpen: "restore", "the node is open";
+    RestoreDue: "restore", "a restore is at hand that has yet to write the block";
+    CopyOpen: "copy_out", "the node is open";
+    CopySnapshot: "copy_out", "there is a snapshot";
+    CopyOnce: "copy_out", "the block is not copied yet";
+    SyncCopiesOpen: "sync_copies", "the node is open";
+    ReadOpen: "begin_read", "the node is open";
+    ReadSnapshot: "begin_read", "there is a snapshot";
+    EndReadOpen: "end_read", "the node is open";
+    #[within] ReadLooksAgain: "end_read", "the block is still not copied";
+    BeginInstallPhase: "begin_install", "the node is open, broken, or was interrupted in a rebuild";
+    BeginInstallSuperblock: "begin_install", "no superblock is in flight";
+    BeginInstallSync: "begin_install", "no sync of the log is in flight";
+    BeginInstallOperation: "begin_install", "no volume operation fell into the copying";
+    ChunkPhase: "install_chunk", "the marker is durable";
+    ChunkMissing: "install_chunk", "the chunk is missing";
+    SwitchPhase: "switch", "a base is installed";
+    SwitchSuperblock: "switch", "no superblock is in flight";
+    SwitchComplete: "switch", "every chunk is there";
+    SwitchSynced: "switch", "every chunk is durable";
+    #[within] SwitchRun: "switch", "a new run begins";
+    SyncSuperblockPhase: "sync_superblock", "the node is in a phase that waits for one";
+    RecoverDown: "recover", "the process is down";
+    #[within] OpenAbandoned: "recover", "what a failed sync left in the cache is dropped";
+    #[within] OpenSynced: "recover", "everything is synced before it is read";
+    #[within] OpenRun: "recover", "a new run begins";
+    #[within] ScanRun: "recover", "an entry beyond the seal is of the present run";
+    #[within] ScanWhole: "recover", "an entry is whole";
+    #[within] ScanVouched: "recover", "what is vouched for is there";
+    #[within] SlotOlder: "superblock", "the newest durable superblock is not overwritten";
+}
