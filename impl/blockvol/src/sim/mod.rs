@@ -15,20 +15,25 @@
 //!
 //! Everything random comes from a seed; the same seed gives the same image.
 
+mod crash;
+mod disk;
 mod rng;
+mod shelf;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use holdfast_types::{BLOCK_SIZE, SnapshotId};
 
-use crate::disk::{Disk, Disks, SECTOR, Shelf};
-use crate::error::{DiskError, DiskOp};
+use crate::disk::{Disk, Disks};
 use crate::extent;
 use crate::options::FormatOptions;
 use crate::store;
+
+use crash::Image;
+use disk::SimDisk;
+use shelf::SimShelf;
 
 pub use rng::{SimRng, seed_from_env};
 
@@ -329,292 +334,6 @@ impl SimStorage {
 
     fn lock(&self) -> MutexGuard<'_, World> {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One disk's content while its journal is replayed.
-struct Image {
-    /// `None`: the file is not there.
-    durable: Option<Vec<u8>>,
-    pending: Vec<(u64, Arc<[u8]>)>,
-    how: Crash,
-    rng: SimRng,
-}
-
-impl Image {
-    fn replay(
-        initial: Option<Vec<u8>>,
-        journal: &[Op],
-        which: Medium,
-        how: Crash,
-    ) -> Option<Vec<u8>> {
-        let seed = match how {
-            Crash::Sectors(seed) => seed,
-            Crash::KeepAll | Crash::KeepNone => 0,
-        };
-        let mut image = Self {
-            durable: initial,
-            pending: Vec::new(),
-            how,
-            rng: SimRng::new(seed ^ which.salt()),
-        };
-        for op in journal.iter().filter(|op| op.medium() == which) {
-            image.take(op);
-        }
-        image.resolve(how);
-        image.durable
-    }
-
-    fn take(&mut self, op: &Op) {
-        match op {
-            Op::Write { offset, data, .. } => self.pending.push((*offset, Arc::clone(data))),
-            Op::Punch { offset, len, .. } => {
-                self.pending.push((*offset, vec![0; *len as usize].into()));
-            }
-            Op::Make { len, .. } => {
-                self.pending.clear();
-                self.durable = Some(vec![0; *len as usize]);
-            }
-            Op::Remove { .. } => {
-                self.pending.clear();
-                self.durable = None;
-            }
-            // Lengths are not lost: a file that is too long harms nobody, one that is too short is
-            // refused when it is opened, and is made longer before anything counts on it.
-            Op::Grow { len, .. } => {
-                if let Some(content) = &mut self.durable {
-                    content.resize(*len as usize, 0);
-                }
-            }
-            Op::Sync { .. } => self.resolve(Crash::KeepAll),
-            Op::FailedSync { .. } => self.resolve(self.how),
-        }
-    }
-
-    /// Decides what of the pending writes lands.
-    fn resolve(&mut self, how: Crash) {
-        for (offset, data) in std::mem::take(&mut self.pending) {
-            // Whole writes are often lost or kept as one; else their sectors scatter.
-            let scatter = match how {
-                Crash::KeepAll => Some(true),
-                Crash::KeepNone => Some(false),
-                Crash::Sectors(_) => match self.rng.below(4) {
-                    0 => Some(true),
-                    1 => Some(false),
-                    _ => None,
-                },
-            };
-            let mut at = 0;
-            while at < data.len() {
-                let here = offset + at as u64;
-                let to_boundary = (SECTOR - here % SECTOR) as usize;
-                let end = data.len().min(at + to_boundary);
-                let lands = scatter.unwrap_or_else(|| self.rng.below(2) == 0);
-                if let (true, Some(durable)) = (lands, &mut self.durable) {
-                    let place = here as usize;
-                    durable[place..place + end - at].copy_from_slice(&data[at..end]);
-                }
-                at = end;
-            }
-        }
-    }
-}
-
-/// One simulated disk.
-#[derive(Debug)]
-struct SimDisk {
-    storage: SimStorage,
-    medium: Medium,
-}
-
-impl SimDisk {
-    fn refused(&self, op: DiskOp, offset: u64, len: u64, kind: io::ErrorKind) -> DiskError {
-        DiskError::new(op, self.name(), offset, len, &io::Error::from(kind))
-    }
-
-    /// The bytes of a range, unless the file ends before it.
-    fn with_range<R>(
-        &self,
-        op: DiskOp,
-        offset: u64,
-        len: u64,
-        work: impl FnOnce(&mut [u8]) -> R,
-    ) -> Result<R, DiskError> {
-        let mut world = self.storage.lock();
-        let range = world
-            .visible
-            .get_mut(&self.medium)
-            .and_then(|file| file.get_mut(offset as usize..offset.checked_add(len)? as usize))
-            .ok_or_else(|| self.refused(op, offset, len, io::ErrorKind::UnexpectedEof))?;
-        Ok(work(range))
-    }
-
-    fn put(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        let len = data.len() as u64;
-        self.with_range(DiskOp::Write, offset, len, |range| {
-            range.copy_from_slice(data);
-        })?;
-        self.record(Op::Write {
-            medium: self.medium,
-            offset,
-            data: Arc::from(data),
-        });
-        Ok(())
-    }
-
-    fn record(&self, op: Op) {
-        self.storage.lock().journal.push(op);
-    }
-
-    fn faults(&self) -> Faults {
-        let world = self.storage.lock();
-        match self.medium {
-            Medium::Snapshot(_) => world.shelf_faults,
-            Medium::Log | Medium::Extent | Medium::Sums => {
-                world.faults.get(&self.medium).copied().unwrap_or_default()
-            }
-        }
-    }
-}
-
-impl Disk for SimDisk {
-    fn name(&self) -> &str {
-        match self.medium {
-            Medium::Log => "simulated log",
-            Medium::Extent => "simulated extent",
-            Medium::Sums => "simulated sums",
-            Medium::Snapshot(_) => "simulated snapshot",
-        }
-    }
-
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let len = buf.len() as u64;
-        if self.faults().reads {
-            return Err(self.refused(DiskOp::Read, offset, len, io::ErrorKind::Other));
-        }
-        self.with_range(DiskOp::Read, offset, len, |range| {
-            buf.copy_from_slice(range);
-        })
-    }
-
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        let len = data.len() as u64;
-        let faults = self.faults();
-        if faults.writes {
-            return Err(self.refused(DiskOp::Write, offset, len, io::ErrorKind::Other));
-        }
-        if faults.no_space {
-            self.put(offset, &data[..data.len() / 2])?;
-            return Err(self.refused(DiskOp::Write, offset, len, io::ErrorKind::StorageFull));
-        }
-        self.put(offset, data)
-    }
-
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        if self.faults().writes {
-            return Err(self.refused(DiskOp::Punch, offset, len, io::ErrorKind::Other));
-        }
-        self.with_range(DiskOp::Punch, offset, len, |range| range.fill(0))?;
-        self.record(Op::Punch {
-            medium: self.medium,
-            offset,
-            len,
-        });
-        Ok(())
-    }
-
-    fn sync(&self) -> Result<(), DiskError> {
-        let medium = self.medium;
-        if self.faults().syncs {
-            self.record(Op::FailedSync { medium });
-            return Err(self.refused(DiskOp::Sync, 0, 0, io::ErrorKind::Other));
-        }
-        self.record(Op::Sync { medium });
-        Ok(())
-    }
-
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        let faults = self.faults();
-        if faults.writes || faults.no_space {
-            return Err(self.refused(DiskOp::Make, 0, len, io::ErrorKind::StorageFull));
-        }
-        if self.len()? >= len {
-            return Ok(());
-        }
-        let mut world = self.storage.lock();
-        if let Some(file) = world.visible.get_mut(&self.medium) {
-            file.resize(len as usize, 0);
-        }
-        world.journal.push(Op::Grow {
-            medium: self.medium,
-            len,
-        });
-        Ok(())
-    }
-
-    /// Whatever is not zero takes its sector.
-    fn allocated(&self) -> Result<u64, DiskError> {
-        let content = self.storage.visible(self.medium);
-        let used = content
-            .chunks(SECTOR as usize)
-            .filter(|sector| sector.iter().any(|byte| *byte != 0));
-        Ok(used.count() as u64 * SECTOR)
-    }
-
-    fn len(&self) -> Result<u64, DiskError> {
-        Ok(self.storage.visible(self.medium).len() as u64)
-    }
-}
-
-/// The simulated files of snapshots.
-#[derive(Debug)]
-struct SimShelf {
-    storage: SimStorage,
-}
-
-impl SimShelf {
-    fn check(&self, op: DiskOp, id: SnapshotId) -> Result<(), DiskError> {
-        let faults = self.storage.lock().shelf_faults;
-        if faults.writes || faults.no_space {
-            let source = io::Error::from(io::ErrorKind::StorageFull);
-            return Err(DiskError::new(op, &id.to_string(), 0, 0, &source));
-        }
-        Ok(())
-    }
-}
-
-impl Shelf for SimShelf {
-    fn create(&self, id: SnapshotId, len: u64) -> Result<Arc<dyn Disk>, DiskError> {
-        self.check(DiskOp::Make, id)?;
-        let medium = Medium::Snapshot(id);
-        let mut world = self.storage.lock();
-        world.visible.insert(medium, vec![0; len as usize]);
-        world.journal.push(Op::Make { medium, len });
-        drop(world);
-        Ok(self.storage.disk(medium))
-    }
-
-    fn open(&self, id: SnapshotId) -> Result<Arc<dyn Disk>, DiskError> {
-        let medium = Medium::Snapshot(id);
-        if !self.storage.lock().visible.contains_key(&medium) {
-            let source = io::Error::from(io::ErrorKind::NotFound);
-            return Err(DiskError::new(DiskOp::Read, &id.to_string(), 0, 0, &source));
-        }
-        Ok(self.storage.disk(medium))
-    }
-
-    fn remove(&self, id: SnapshotId) -> Result<(), DiskError> {
-        self.check(DiskOp::Remove, id)?;
-        let medium = Medium::Snapshot(id);
-        let mut world = self.storage.lock();
-        if world.visible.remove(&medium).is_some() {
-            world.journal.push(Op::Remove { medium });
-        }
-        Ok(())
-    }
-
-    fn list(&self) -> Result<Vec<SnapshotId>, DiskError> {
-        Ok(self.storage.snapshot_files())
     }
 }
 
