@@ -8,13 +8,16 @@
 //! | --- | --- |
 //! | `cases` | what is measured, a file for each kind of work |
 //! | `contest` | product and reference in turns |
+//! | `load` | what the cases do to a volume |
 //! | `raw` | the reference without any product: appends and shared syncs on one file |
 //! | `servers` | NBD servers as processes of their own |
-//! | `row`, `table` | what is said |
+//! | `row`, `table`, `published` | what is said |
 
 mod cases;
 mod contest;
 mod latency;
+mod load;
+mod published;
 mod random;
 mod raw;
 mod row;
@@ -30,6 +33,7 @@ use clap::{Args, Subcommand};
 use crate::cli::{Failure, print_json};
 use cases::CASES;
 use contest::Effort;
+use published::{Machine, Published, revision};
 use row::Row;
 
 /// What can be measured.
@@ -57,6 +61,9 @@ pub(crate) struct VolumeArgs {
     /// Directory for the files; the disk under it is measured. Some 4 GiB are needed.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
+    /// Writes the figures of all cases, and the page made of them, into this directory.
+    #[arg(long, value_name = "DIR", conflicts_with = "cases")]
+    publish: Option<PathBuf>,
     /// Exit code 1 when a target is missed, or cannot be judged for want of its reference.
     #[arg(long)]
     strict: bool,
@@ -94,6 +101,7 @@ fn volume(args: &VolumeArgs) -> Result<(), Failure> {
         rounds: usize::from(args.rounds),
         tiny: args.tiny,
     };
+    let (machine, revision) = (Machine::present(&args.dir), revision());
     let mut rows = Vec::new();
     for (name, case) in CASES {
         if !args.cases.is_empty() && !args.cases.iter().any(|wanted| wanted == name) {
@@ -107,6 +115,16 @@ fn volume(args: &VolumeArgs) -> Result<(), Failure> {
             }
         }
         rows.extend(found);
+    }
+    if let Some(directory) = &args.publish {
+        let (seconds, rounds) = (args.seconds, args.rounds);
+        Published {
+            command: format!("holdfast bench volume --seconds {seconds} --rounds {rounds}"),
+            revision,
+            machine,
+            rows: rows.clone(),
+        }
+        .write(directory)?;
     }
     if !args.json {
         print!("{}", table::render(&rows));

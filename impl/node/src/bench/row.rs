@@ -1,10 +1,10 @@
 //! What a benchmark says: one row for one figure, with what it is compared with and what it should
 //! reach.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Which way a figure improves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Better {
     /// Throughput.
@@ -77,18 +77,18 @@ pub(super) struct Figures {
 }
 
 /// One row. The names are those of the JSON output.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
     /// Which figure.
     pub(super) case: String,
     /// The product's best.
     pub(super) value: f64,
     /// Of `value` and `reference_value`.
-    pub(super) unit: &'static str,
+    pub(super) unit: String,
     /// Which way it improves.
     pub(super) better: Better,
     /// What `ratio` compares with; `None` when the target is absolute and nothing is compared.
-    pub(super) reference: Option<&'static str>,
+    pub(super) reference: Option<String>,
     /// The reference's best; `None` when it is missing here, and `note` says why.
     pub(super) reference_value: Option<f64>,
     /// `value / reference_value`.
@@ -98,7 +98,7 @@ pub(super) struct Row {
     /// Whether it is reached; `None` when that cannot be told for want of the reference.
     pub(super) met: Option<bool>,
     /// What a reader must know beside the figures.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<String>,
 }
 
@@ -130,9 +130,9 @@ impl Subject {
             target: self.target.text(self.better),
             met: self.target.is_met(self.better, value, ratio),
             case: self.case,
-            unit: self.unit,
+            unit: self.unit.to_owned(),
             better: self.better,
-            reference: self.reference,
+            reference: self.reference.map(str::to_owned),
             note: None,
         }
     }

@@ -35,13 +35,14 @@ pub(super) fn render(rows: &[Row]) -> String {
     out
 }
 
-fn cells(row: &Row) -> [String; 8] {
+/// What a row says, by column.
+pub(super) fn cells(row: &Row) -> [String; 8] {
     let dash = || "-".to_owned();
     [
         row.case.clone(),
         number(row.value),
-        row.unit.to_owned(),
-        row.reference.map_or_else(dash, str::to_owned),
+        row.unit.clone(),
+        row.reference.clone().unwrap_or_else(dash),
         row.reference_value.map_or_else(dash, number),
         row.ratio.map_or_else(dash, |ratio| format!("{ratio:.3}")),
         row.target.clone(),

@@ -5,21 +5,18 @@ use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use holdfast_blockvol::Volume;
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 
 use super::super::contest::Effort;
+use super::super::load::{WRITES_PER_FLUSH, flush, write_block};
 use super::super::random::Random;
 use super::super::raw::{RawLog, written_file};
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, Image, Scratch, one_copy};
 use crate::cli::Failure;
 
 /// Size of the volume, in bytes; a quarter of it is log.
 const VOLUME_BYTES: u64 = 1 << 30;
-
-/// Small writes from one flush to the next.
-const SMALL_PER_FLUSH: u64 = 256;
 
 const MIB: u64 = 1 << 20;
 /// Large writes from one flush to the next.
@@ -36,17 +33,16 @@ pub(super) fn small(effort: &Effort) -> Result<Vec<Row>, Failure> {
     let mut random = Random::new(2);
     let (product, reference) = effort.rounds(
         |time| {
-            per_second(time, SMALL_PER_FLUSH, |index| {
-                append(&volume, random.below(volume.blocks()), &block)?;
-                flush_each(index, SMALL_PER_FLUSH, || {
-                    volume.sync().map(drop).during("a flush")
-                })
+            per_second(time, WRITES_PER_FLUSH, |index| {
+                let data = Bytes::copy_from_slice(&block);
+                write_block(&volume, random.below(volume.blocks()), data)?;
+                flush_each(index, WRITES_PER_FLUSH, || flush(&volume))
             })
         },
         |time| {
-            per_second(time, SMALL_PER_FLUSH, |index| {
+            per_second(time, WRITES_PER_FLUSH, |index| {
                 raw.append(&block).during("raw append")?;
-                flush_each(index, SMALL_PER_FLUSH, || raw.sync().during("raw sync"))
+                flush_each(index, WRITES_PER_FLUSH, || raw.sync().during("raw sync"))
             })
         },
     )?;
@@ -78,10 +74,9 @@ pub(super) fn large(effort: &Effort) -> Result<Vec<Row>, Failure> {
             per_second(time, LARGE_PER_FLUSH, |index| {
                 let place = next % places;
                 next += 1;
-                append(&volume, place * MIB / BLOCK_SIZE as u64, &data)?;
-                flush_each(index, LARGE_PER_FLUSH, || {
-                    volume.sync().map(drop).during("a flush")
-                })
+                let data = Bytes::copy_from_slice(&data);
+                write_block(&volume, place * MIB / BLOCK_SIZE as u64, data)?;
+                flush_each(index, LARGE_PER_FLUSH, || flush(&volume))
             })
         },
         |time| {
@@ -109,14 +104,6 @@ pub(super) fn large(effort: &Effort) -> Result<Vec<Row>, Failure> {
 
 fn write_image(image: &File, at: u64, data: &[u8]) -> Result<(), Failure> {
     image.write_all_at(data, at).during("raw write")
-}
-
-fn append(volume: &Volume, block: u64, data: &[u8]) -> Result<(), Failure> {
-    let range = BlockRange::new(block, (data.len() / BLOCK_SIZE) as u64).during("a range")?;
-    volume
-        .append(EPOCH, EntryKind::Write, range, Bytes::copy_from_slice(data))
-        .map(drop)
-        .during("an append")
 }
 
 fn flush_each(

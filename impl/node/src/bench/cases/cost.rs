@@ -1,20 +1,17 @@
 //! What a volume costs beside time: memory, and bytes written to the disk.
 
 use std::fs;
-use std::time::Instant;
 
 use bytes::Bytes;
 use holdfast_blockvol::VolumeOptions;
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 
 use super::super::contest::Effort;
+use super::super::load::{WRITES_PER_FLUSH, drain, flush, write_at_random, write_block};
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, ENTRY_BYTES, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
 use crate::cli::Failure;
-
-/// Writes from one flush to the next.
-const WRITES_PER_FLUSH: u64 = 256;
 
 /// `memory-dirty-block`: resident memory for each block that is newer in the log than in the image,
 /// everything that the volume remembers of its entry included, without the recent payloads.
@@ -30,12 +27,7 @@ pub(super) fn memory(effort: &Effort) -> Result<Vec<Row>, Failure> {
     let bytes = 16 * dirty * BLOCK_SIZE as u64;
     let volume = scratch.volume("store", bytes, log_bytes, Image::Sparse, options)?;
     let data = Bytes::from(Random::new(1).bytes(BLOCK_SIZE));
-    let append = |block| {
-        let range = BlockRange::new(block, 1).during("a block")?;
-        volume
-            .append(EPOCH, EntryKind::Write, range, data.clone())
-            .during("an append")
-    };
+    let append = |block| write_block(&volume, block, data.clone());
     // What the first entry alone costs is no cost of a block.
     append(0)?;
     let before = resident_bytes()?;
@@ -43,7 +35,7 @@ pub(super) fn memory(effort: &Effort) -> Result<Vec<Row>, Failure> {
         // An odd multiplier meets every block of a power of two once, in no order of the disk's.
         append(index.wrapping_mul(0x9e37_79b9_7f4a_7c15) % volume.blocks())?;
         if index.is_multiple_of(WRITES_PER_FLUSH) {
-            volume.sync().during("a flush")?;
+            flush(&volume)?;
         }
     }
     let grown = resident_bytes()?.saturating_sub(before);
@@ -72,21 +64,8 @@ pub(super) fn bytes_written(effort: &Effort) -> Result<Vec<Row>, Failure> {
     let mut product = Vec::new();
     for _ in 0..effort.rounds {
         let before = written_bytes()?;
-        let begun = Instant::now();
-        let mut writes = 0_u64;
-        while begun.elapsed() < effort.time {
-            for _ in 0..WRITES_PER_FLUSH {
-                let range = BlockRange::new(random.below(volume.blocks()), 1).during("a block")?;
-                volume
-                    .append(EPOCH, EntryKind::Write, range, data.clone())
-                    .during("an append")?;
-            }
-            volume.sync().during("a flush")?;
-            writes += WRITES_PER_FLUSH;
-        }
-        while volume.positions().checkpoint < volume.positions().head {
-            volume.write_back().during("write-back")?;
-        }
+        let writes = write_at_random(&volume, &mut random, &data, effort.time)?;
+        drain(&volume)?;
         let written = written_bytes()?.saturating_sub(before);
         product.push(written as f64 / (writes * BLOCK_SIZE as u64) as f64);
     }

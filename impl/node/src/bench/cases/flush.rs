@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdfast_blockvol::Volume;
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 
 use super::super::contest::{Effort, each};
 use super::super::latency::{Latencies, Summary};
+use super::super::load::{flush, write_block};
 use super::super::random::Random;
 use super::super::raw::RawLog;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, Image, Scratch, one_copy};
 use crate::cli::Failure;
 
 /// Size of the volume, in bytes; a quarter of it is log.
@@ -76,17 +77,9 @@ fn raw_log(path: &Path, bytes: u64) -> Result<RawLog, Failure> {
 }
 
 fn write_and_flush(volume: &Volume, random: &mut Random, block: &Bytes) -> Result<(), Failure> {
-    let range = BlockRange::new(random.below(volume.blocks()), 1).during("a block")?;
-    volume
-        .append(
-            EPOCH,
-            EntryKind::Write,
-            range,
-            Bytes::copy_from_slice(block),
-        )
-        .during("an append")?;
-    volume.sync().during("a flush")?;
-    Ok(())
+    let data = Bytes::copy_from_slice(block);
+    write_block(volume, random.below(volume.blocks()), data)?;
+    flush(volume)
 }
 
 /// So many threads that repeat an operation for so long.

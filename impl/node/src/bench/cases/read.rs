@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdfast_blockvol::{FlushBound, Volume, VolumeOptions};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::{BLOCK_SIZE, BlockRange};
 
 use super::super::contest::Effort;
+use super::super::load::{flush, write_block};
 use super::super::random::Random;
 use super::super::raw::written_file;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, Image, Scratch, one_copy};
 use crate::cli::Failure;
 
 const READERS: u64 = 2;
@@ -28,7 +29,7 @@ pub(super) fn from_extent(effort: &Effort) -> Result<Vec<Row>, Failure> {
     let bytes = effort.bytes(256 << 20, 8 << 20);
     let volume = scratch.volume("store", bytes, bytes / 2, Image::Written, one_copy())?;
     fill(&volume, 0, volume.blocks())?;
-    volume.sync().during("a flush")?;
+    flush(&volume)?;
     while volume.write_back().during("write-back")? {}
     compare(
         effort,
@@ -52,7 +53,7 @@ pub(super) fn from_log(effort: &Effort) -> Result<Vec<Row>, Failure> {
     };
     let volume = scratch.volume("store", bytes, 2 * bytes, Image::Sparse, options)?;
     fill(&volume, 0, volume.blocks())?;
-    volume.sync().during("a flush")?;
+    flush(&volume)?;
     compare(
         effort,
         &scratch.path("raw"),
@@ -66,15 +67,7 @@ pub(super) fn from_log(effort: &Effort) -> Result<Vec<Row>, Failure> {
 fn fill(volume: &Volume, from: u64, to: u64) -> Result<(), Failure> {
     let mut random = Random::new(1);
     for block in from..to {
-        let range = BlockRange::new(block, 1).during("a block")?;
-        volume
-            .append(
-                EPOCH,
-                EntryKind::Write,
-                range,
-                Bytes::from(random.bytes(BLOCK_SIZE)),
-            )
-            .during("an append")?;
+        write_block(volume, block, Bytes::from(random.bytes(BLOCK_SIZE)))?;
     }
     Ok(())
 }

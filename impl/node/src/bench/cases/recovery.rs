@@ -7,17 +7,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdfast_blockvol::{Volume, VolumeOptions};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 use rustix::fs::{Advice, fadvise};
 
 use super::super::contest::Effort;
+use super::super::load::{WRITES_PER_FLUSH, flush, write_block};
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, ENTRY_BYTES, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
 use crate::cli::Failure;
-
-/// Entries from one flush to the next.
-const ENTRIES_PER_FLUSH: u64 = 256;
 
 /// Bytes of log read at once by the reference.
 const PIECE_BYTES: usize = 8 << 20;
@@ -73,13 +71,10 @@ fn fill(store: &Path, entries: u64) -> Result<(), Failure> {
     let volume = Scratch::serve(store, at_rest())?;
     let mut random = Random::new(1);
     for index in 1..=entries {
-        let range = BlockRange::new(random.below(volume.blocks()), 1).during("a block")?;
-        let data = Bytes::from(random.bytes(BLOCK_SIZE));
-        volume
-            .append(EPOCH, EntryKind::Write, range, data)
-            .during("an append")?;
-        if index.is_multiple_of(ENTRIES_PER_FLUSH) || index == entries {
-            volume.sync().during("a flush")?;
+        let block = random.below(volume.blocks());
+        write_block(&volume, block, Bytes::from(random.bytes(BLOCK_SIZE)))?;
+        if index.is_multiple_of(WRITES_PER_FLUSH) || index == entries {
+            flush(&volume)?;
         }
     }
     Ok(())

@@ -6,18 +6,16 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use holdfast_blockvol::Volume;
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 
 use super::super::contest::{Effort, each};
+use super::super::load::{drain, write_at_random};
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, Image, Scratch, one_copy};
 use crate::cli::Failure;
 
 const GIB: u64 = 1 << 30;
-
-/// Writes from one flush to the next.
-const WRITES_PER_FLUSH: u64 = 256;
 
 /// One opening of a volume, and what was written to it then.
 #[derive(Clone, Copy, Debug)]
@@ -70,22 +68,10 @@ fn use_once(store: &Path, time: Duration, random: &mut Random) -> Result<Use, Fa
     let open_ms = begun.elapsed().as_secs_f64() * 1e3;
     let data = Bytes::from(random.bytes(BLOCK_SIZE));
     let begun = Instant::now();
-    let mut writes = 0;
-    while begun.elapsed() < time {
-        for _ in 0..WRITES_PER_FLUSH {
-            let range = BlockRange::new(random.below(volume.blocks()), 1).during("a block")?;
-            volume
-                .append(EPOCH, EntryKind::Write, range, data.clone())
-                .during("an append")?;
-        }
-        volume.sync().during("a flush")?;
-        writes += WRITES_PER_FLUSH;
-    }
+    let writes = write_at_random(&volume, random, &data, time)?;
     let writes_per_second = writes as f64 / begun.elapsed().as_secs_f64();
     // What is left in the log would be the next opening's to read.
-    while volume.positions().checkpoint < volume.positions().head {
-        volume.write_back().during("write-back")?;
-    }
+    drain(&volume)?;
     volume.close().during("closing")?;
     Ok(Use {
         open_ms,

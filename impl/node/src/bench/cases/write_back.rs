@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use holdfast_blockvol::{Volume, VolumeOptions};
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::BLOCK_SIZE;
 
 use super::super::contest::Effort;
+use super::super::load::{drain, flush, write_block};
 use super::super::random::Random;
 use super::super::raw::written_file;
 use super::super::row::{Better, Figures, Row, Subject, Target};
-use super::super::scratch::{During, ENTRY_BYTES, EPOCH, Image, Scratch, one_copy};
+use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
 use crate::cli::Failure;
 
 /// Entries between two syncs: of the log while it is filled, of the file by the reference.
@@ -38,9 +39,7 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Row>, Failure> {
         |_| {
             fill(&volume, &blocks, &data)?;
             let begun = Instant::now();
-            while volume.positions().checkpoint < volume.positions().head {
-                volume.write_back().during("write-back")?;
-            }
+            drain(&volume)?;
             let elapsed = begun.elapsed();
             while volume.write_back().during("write-back")? {}
             Ok(count as f64 / elapsed.as_secs_f64())
@@ -73,12 +72,9 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Row>, Failure> {
 fn fill(volume: &Volume, blocks: &[u64], data: &Bytes) -> Result<(), Failure> {
     for run in blocks.chunks(ENTRIES_PER_SYNC) {
         for block in run {
-            let range = BlockRange::new(*block, 1).during("a block")?;
-            volume
-                .append(EPOCH, EntryKind::Write, range, data.clone())
-                .during("an append")?;
+            write_block(volume, *block, data.clone())?;
         }
-        volume.sync().during("a flush")?;
+        flush(volume)?;
     }
     Ok(())
 }
