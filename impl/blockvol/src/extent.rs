@@ -14,6 +14,7 @@
 //! Who reads while write-back is at work may meet a block whose sum is not there yet. It is for him
 //! to look again; see [`crate::store`]'s reads.
 
+use std::io::IoSlice;
 use std::sync::Arc;
 
 use holdfast_types::{BLOCK_SIZE, BlockCount, BlockRange};
@@ -111,6 +112,27 @@ impl Extent {
         self.verify(range, out)
     }
 
+    /// The same of a few blocks, if that takes no waiting; `false`: not so, not known, or not fitting.
+    pub(crate) fn read_at_once(&self, range: BlockRange, verify: bool, out: &mut [u8]) -> bool {
+        if !self
+            .image
+            .read_at_once(range.start() * BLOCK_SIZE as u64, out)
+        {
+            return false;
+        }
+        let count = out.len() / BLOCK_SIZE;
+        let mut sums = [0; READ_BLOCKS * SUM_BYTES as usize];
+        let Some(sums) = sums.get_mut(..count * SUM_BYTES as usize) else {
+            return false;
+        };
+        !verify
+            || self.sums.read_at_once(range.start() * SUM_BYTES, sums)
+                && (range.start()..)
+                    .zip(out.chunks_exact(BLOCK_SIZE))
+                    .enumerate()
+                    .all(|(index, (number, block))| fits(sum_at(sums, index), number, block))
+    }
+
     /// Fills `out` with whatever is there.
     pub(crate) fn read_unverified(
         &self,
@@ -203,6 +225,22 @@ impl Overwrite<'_> {
             .image
             .write_at(first * BLOCK_SIZE as u64, content)?;
         self.note(first, content)
+    }
+
+    /// The same of content in parts, each of whole blocks, as one write.
+    pub(crate) fn write_parts(
+        &mut self,
+        first: u64,
+        parts: &[IoSlice<'_>],
+    ) -> Result<(), DiskError> {
+        let offset = first * BLOCK_SIZE as u64;
+        self.extent.image.write_vectored_at(offset, parts)?;
+        let mut next = first;
+        for part in parts {
+            self.note(next, part)?;
+            next += (part.len() / BLOCK_SIZE) as u64;
+        }
+        Ok(())
     }
 
     /// Takes what stands there already, and is known to be right, as written.

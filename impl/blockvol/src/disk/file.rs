@@ -5,7 +5,7 @@
 //! replaces anything (F15), so that a crash leaves either no store or a whole one.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use holdfast_types::SnapshotId;
 use rustix::fs::{Advice, CWD, FallocateFlags, RenameFlags, fadvise, fallocate, renameat_with};
-use rustix::io::{Errno, pwritev};
+use rustix::io::{Errno, ReadWriteFlags, preadv2, pwritev};
 
 use super::{Disk, DiskError, DiskOp, Disks, Shelf};
 use crate::error::{CreateError, OpenError};
@@ -97,6 +97,13 @@ impl Disk for FileDisk {
             IoSlice::advance_slices(&mut left, written);
         }
         Ok(())
+    }
+
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let len = buf.len();
+        let mut parts = [IoSliceMut::new(buf)];
+        let read = preadv2(&self.file, &mut parts, offset, ReadWriteFlags::NOWAIT);
+        read.is_ok_and(|count| count == len)
     }
 
     fn will_read(&self, offset: u64, len: u64) {

@@ -53,6 +53,13 @@ pub trait Disk: Send + Sync + fmt::Debug {
         self.write_at(offset, &data)
     }
 
+    /// Fills `buf` from `offset` if that takes no waiting, as when the bytes are in memory; `false`: not
+    /// so, or it is not known, and [`Disk::read_at`] tells.
+    fn read_at_once(&self, offset: u64, buf: &mut [u8]) -> bool {
+        let _ = (offset, buf);
+        false
+    }
+
     /// Says that `[offset, offset + len)` will be read soon, so that the disk may begin. A hint: it
     /// waits for nothing, and nothing depends on it.
     fn will_read(&self, offset: u64, len: u64) {

@@ -47,6 +47,12 @@ impl Ring {
         Ok(())
     }
 
+    /// Reads if that takes no waiting; `false`: not so, or not known.
+    pub(crate) fn read_at_once(&self, position: u64, buf: &mut [u8]) -> bool {
+        let (offset, before, after) = self.split(position, buf.len());
+        after == 0 && self.disk.read_at_once(offset, &mut buf[..before])
+    }
+
     /// Writes `data` at `position`, around the end of the ring.
     pub(crate) fn write(&self, position: u64, data: &[u8]) -> Result<(), DiskError> {
         let (offset, before, after) = self.split(position, data.len());

@@ -15,6 +15,8 @@
 //! ends before a volume operation, which is a cycle of its own ([`super::operations`]).
 
 use std::collections::BTreeMap;
+use std::io::IoSlice;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,10 +25,11 @@ use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn};
 use super::Store;
 use super::meta::{Copies, MetaStep};
 use super::operations::OperationStep;
-use super::read::load_payload;
+use super::read::is_entry;
 use crate::disk::{DiskError, DiskOp};
-use crate::error::{Poisoned, WriteBackError};
+use crate::error::{Damage, Poisoned, WriteBackError};
 use crate::extent::{Extent, Overwrite, SUM_OF_ZEROES, join, sum_at};
+use crate::log::header::HEADER_BYTES;
 use crate::log::ring::Ring;
 use crate::log::scan::Meta;
 use crate::positions::FlushBound;
@@ -36,8 +39,8 @@ use crate::snapshot::{Chain, copy_out, pieces};
 const RUN_BYTES_MAX: u64 = 32 << 20;
 /// Entries of one run at most.
 const RUN_ENTRIES_MAX: u64 = 1 << 16;
-/// Adjacent blocks are written together up to so many bytes.
-const WRITE_BYTES_MAX: usize = 1 << 20;
+/// Adjacent blocks are written together, and adjacent entries read, up to so many bytes.
+const PIECE_BYTES_MAX: usize = 1 << 20;
 
 /// A run of entries on its way into the extent; see the module.
 #[derive(Debug)]
@@ -81,6 +84,15 @@ impl FlushStep {
         }
     }
 
+    /// The ranges that the extent answers for once the checkpoint is at the end of the run.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = BlockRange> + '_ {
+        let entries = match &self.work {
+            Work::Run(run) => &run.entries[..],
+            Work::Operation(_) => &[],
+        };
+        entries.iter().filter_map(|(_, meta, _)| meta.range)
+    }
+
     fn raises_bound(&self) -> bool {
         match &self.work {
             Work::Run(_) => true,
@@ -92,15 +104,7 @@ impl FlushStep {
 impl Run {
     fn run(&self) -> Result<(), WriteBackError> {
         let effects = self.effects();
-        let mut payloads: BTreeMap<usize, Bytes> = BTreeMap::new();
-        for (entry, _) in effects.blocks.values() {
-            if !payloads.contains_key(entry) {
-                let (lsn, meta, recent) = &self.entries[*entry];
-                let payload: Result<_, WriteBackError> =
-                    load_payload(&self.ring, *lsn, meta, recent.as_ref());
-                payloads.insert(*entry, payload?);
-            }
-        }
+        let payloads = self.payloads(&effects)?;
         self.copy_out(&effects)?;
         let mut overwrite = self.extent.overwrite();
         for range in &effects.zeroed {
@@ -109,6 +113,55 @@ impl Run {
         write_blocks(&mut overwrite, &effects.blocks, &payloads)?;
         overwrite.sync()?;
         Ok(())
+    }
+
+    /// The verified payloads that the run needs, by entry; those that follow each other in the log are
+    /// read together.
+    fn payloads(&self, effects: &Effects) -> Result<Vec<Bytes>, WriteBackError> {
+        let mut payloads = vec![Bytes::new(); self.entries.len()];
+        let mut needed: Vec<usize> = effects.blocks.values().map(|(entry, _)| *entry).collect();
+        needed.sort_unstable();
+        needed.dedup();
+        needed.retain(|entry| match &self.entries[*entry].2 {
+            Some(recent) => {
+                payloads[*entry] = recent.clone();
+                false
+            }
+            None => true,
+        });
+        let mut rest = &needed[..];
+        while let Some(first) = rest.first() {
+            let begin = self.entries[*first].1.position;
+            let mut end = begin;
+            let together = rest
+                .iter()
+                .take_while(|entry| {
+                    let meta = &self.entries[**entry].1;
+                    let joins = meta.position == end
+                        && (end == begin || meta.end() - begin <= PIECE_BYTES_MAX as u64);
+                    if joins {
+                        end = meta.end();
+                    }
+                    joins
+                })
+                .count();
+            let (now, later) = rest.split_at(together);
+            rest = later;
+            let mut stored = vec![0; (end - begin) as usize];
+            self.ring.read(begin, &mut stored)?;
+            let stored = Bytes::from(stored);
+            for entry in now {
+                let (lsn, meta, _) = &self.entries[*entry];
+                let from = (meta.position - begin) as usize;
+                let to = from + HEADER_BYTES + meta.payload_len() as usize;
+                if !is_entry(meta, &stored[from..to]) {
+                    let at = self.ring.place(meta.position);
+                    return Err(Damage::LogPayload { lsn: *lsn, at }.into());
+                }
+                payloads[*entry] = stored.slice(from + HEADER_BYTES..to);
+            }
+        }
+        Ok(payloads)
     }
 
     /// Copies what is about to change, and a snapshot needs, out of the image.
@@ -170,26 +223,57 @@ impl Run {
 fn write_blocks(
     extent: &mut Overwrite<'_>,
     blocks: &BTreeMap<u64, (usize, u64)>,
-    payloads: &BTreeMap<usize, Bytes>,
+    payloads: &[Bytes],
 ) -> Result<(), DiskError> {
-    let mut first = 0;
-    let mut buffer: Vec<u8> = Vec::new();
+    let mut stretch = Stretch::default();
     for (block, (entry, index)) in blocks {
-        let next = first + (buffer.len() / BLOCK_SIZE) as u64;
-        if !buffer.is_empty() && (*block != next || buffer.len() >= WRITE_BYTES_MAX) {
-            extent.write(first, &buffer)?;
-            buffer.clear();
+        if !stretch.takes(*block) {
+            stretch.write(extent, payloads)?;
+            stretch = Stretch {
+                first: *block,
+                ..Stretch::default()
+            };
         }
-        if buffer.is_empty() {
-            first = *block;
+        stretch.add(*entry, *index as usize * BLOCK_SIZE);
+    }
+    stretch.write(extent, payloads)
+}
+
+/// Blocks that follow each other in the image.
+#[derive(Debug, Default)]
+struct Stretch {
+    first: u64,
+    blocks: usize,
+    /// Of which payloads, from where to where.
+    parts: Vec<(usize, Range<usize>)>,
+}
+
+impl Stretch {
+    fn takes(&self, block: u64) -> bool {
+        self.blocks > 0
+            && block == self.first + self.blocks as u64
+            && self.blocks * BLOCK_SIZE < PIECE_BYTES_MAX
+    }
+
+    fn add(&mut self, entry: usize, at: usize) {
+        self.blocks += 1;
+        match self.parts.last_mut() {
+            Some((last, range)) if *last == entry && range.end == at => range.end += BLOCK_SIZE,
+            Some(_) | None => self.parts.push((entry, at..at + BLOCK_SIZE)),
         }
-        let at = *index as usize * BLOCK_SIZE;
-        buffer.extend_from_slice(&payloads[entry][at..at + BLOCK_SIZE]);
     }
-    if buffer.is_empty() {
-        return Ok(());
+
+    fn write(&self, extent: &mut Overwrite<'_>, payloads: &[Bytes]) -> Result<(), DiskError> {
+        let part = |(entry, range): &(usize, Range<usize>)| &payloads[*entry][range.clone()];
+        match &self.parts[..] {
+            [] => Ok(()),
+            [only] => extent.write(self.first, part(only)),
+            parts => {
+                let parts: Vec<_> = parts.iter().map(|p| IoSlice::new(part(p))).collect();
+                extent.write_parts(self.first, &parts)
+            }
+        }
     }
-    extent.write(first, &buffer)
 }
 
 #[derive(Debug, Default)]
@@ -339,17 +423,33 @@ impl Store {
         step: MetaStep,
         result: Result<(), DiskError>,
     ) -> Result<(), Poisoned> {
+        self.finish_moved(&flush, step, result)?;
+        self.settle(&flush, flush.ranges());
+        Ok(())
+    }
+
+    /// The checkpoint has moved. That the extent answers for the run's blocks is left to
+    /// [`Store::settle`], which has time until the next checkpoint: the log still has them all.
+    pub(crate) fn finish_moved(
+        &mut self,
+        flush: &FlushStep,
+        step: MetaStep,
+        result: Result<(), DiskError>,
+    ) -> Result<(), Poisoned> {
         self.finish_meta(step, result)?;
         match &flush.work {
-            Work::Run(run) => {
-                for range in run.entries.iter().filter_map(|(_, meta, _)| meta.range) {
-                    self.index.settle(range, flush.to);
-                }
-            }
+            Work::Run(_) => {}
             Work::Operation(operation) => self.finish_operation(operation),
         }
         self.assert_ordered();
         Ok(())
+    }
+
+    /// From now on the extent answers for ranges of a run.
+    pub(crate) fn settle(&mut self, flush: &FlushStep, ranges: impl Iterator<Item = BlockRange>) {
+        for range in ranges {
+            self.index.settle(range, flush.to);
+        }
     }
 
     /// Frees log space that retention or a released pin held, without any write-back (F23).

@@ -108,6 +108,35 @@ impl ReadPlan {
         }
         Ok(self.point)
     }
+
+    /// Fills the buffer if that takes no waiting; `None`: not so, or something does not fit.
+    pub(crate) fn run_at_once(&self, buf: &mut [u8]) -> Option<ReadPoint> {
+        for piece in &self.pieces {
+            let out = &mut buf[piece.at..piece.at + piece.len];
+            let done = match &piece.from {
+                From::Memory(bytes) => {
+                    out.copy_from_slice(bytes);
+                    true
+                }
+                From::Zero => {
+                    out.fill(0);
+                    true
+                }
+                From::Extent { range } => self.extent.read_at_once(*range, self.verify, out),
+                From::Log { position, crcs, .. } => {
+                    self.ring.read_at_once(*position, out)
+                        && out
+                            .chunks_exact(BLOCK_SIZE)
+                            .zip(crcs)
+                            .all(|(block, crc)| crc32c::crc32c(block) == *crc)
+                }
+            };
+            if !done {
+                return None;
+            }
+        }
+        Some(self.point)
+    }
 }
 
 /// The entries after a position, and where their payloads are.

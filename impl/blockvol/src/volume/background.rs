@@ -17,6 +17,9 @@ use crate::error::{Poisoned, WriteBackError};
 use crate::store::{MetaStep, Store};
 use crate::threads::{Mutex, MutexGuard, thread};
 
+/// Ranges that the extent takes over while the volume is locked once.
+const RANGES_PER_LOCK: usize = 256;
+
 /// What the write-back thread is doing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Rest {
@@ -313,9 +316,15 @@ impl Shared {
         let step = self.with_store(|store| store.begin_checkpoint(&flush))?;
         let result = step.run();
         let left = self.with_store(|store| {
-            let finished = store.finish_checkpoint(flush, step, result);
+            let finished = store.finish_moved(&flush, step, result);
             finished.map(|()| store.flushable_bytes())
         })?;
+        // Nobody waits long for the lock.
+        let mut ranges = flush.ranges().peekable();
+        while ranges.peek().is_some() {
+            let some = ranges.by_ref().take(RANGES_PER_LOCK);
+            self.lock().store.settle(&flush, some);
+        }
         self.learn_pace(before.saturating_sub(left), began.elapsed());
         Ok(true)
     }

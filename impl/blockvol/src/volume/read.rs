@@ -43,6 +43,16 @@ impl Volume {
         unreachable!("attempts end")
     }
 
+    /// Reads whole blocks if that takes no waiting, as when they are in memory; `None`: it does, or
+    /// cannot be done, and [`Volume::read`] tells. For callers that must not block; the buffer's content
+    /// is unspecified then.
+    pub fn read_at_once(&self, range: BlockRange, buf: &mut [u8]) -> Option<ReadPoint> {
+        let plan = self.shared.lock().store.plan_read(range, buf.len()).ok()?;
+        let point = plan.run_at_once(buf)?;
+        let held = self.shared.lock().store.read_holds(&plan);
+        held.then_some(point)
+    }
+
     /// Plans a read; who meets a restore waits for it as long as for room in the log.
     fn plan_read(&self, range: BlockRange, len: usize) -> Result<ReadPlan, ReadError> {
         let shared = &self.shared;

@@ -176,7 +176,12 @@ where
             return violation.map_or(ConnectionEnd::Disconnected, ConnectionEnd::Violation);
         }
         if let Intake::Bytes(count) = intake {
-            input.reserve(count.max(RECEIVE_CHUNK));
+            let more = if transmission.receives_apart() {
+                count
+            } else {
+                count.max(RECEIVE_CHUNK)
+            };
+            input.reserve(more);
         }
         let mut slices = ReplyQueue::room();
         tokio::select! {

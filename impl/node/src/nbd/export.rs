@@ -106,8 +106,9 @@ pub trait Export: Send + Sync + 'static {
         buffer: &mut [u8],
     ) -> impl Future<Output = Result<(), ExportError>> + Send;
 
-    /// Replaces the bytes from `offset` on. `data` shares the connection's receive buffer: a
-    /// device that wants to keep it beyond the call copies it.
+    /// Replaces the bytes from `offset` on. `data` of less than
+    /// [`PAYLOAD_APART`](super::PAYLOAD_APART) bytes shares the connection's receive buffer: a device
+    /// that wants to keep it beyond the call copies it. Larger data stand in a buffer of their own.
     fn write(
         &self,
         offset: u64,

@@ -53,7 +53,7 @@ pub use export::{Export, ExportError, ExportInfo, Space};
 pub use limits::Limits;
 pub use listener::{ListenError, Listener};
 pub use negotiation::{Catalogue, Chosen, Negotiation, NegotiationEnd, NegotiationStep};
-pub use proto::{MAX_PAYLOAD, MAX_STRING, MIN_BLOCK, PREFERRED_BLOCK};
+pub use proto::{MAX_PAYLOAD, MAX_STRING, MIN_BLOCK, PAYLOAD_APART, PREFERRED_BLOCK};
 pub use server::{ServeError, Server};
 pub use transmission::{
     Action, Cost, Handle, Refusal, Request, Transmission, TransmissionStep, Violation,

@@ -31,6 +31,10 @@ pub const MIN_BLOCK: u32 = 512;
 pub const PREFERRED_BLOCK: u32 = 4096;
 /// The largest payload of one read or write, in bytes.
 pub const MAX_PAYLOAD: u32 = 32 << 20;
+
+/// A write of so many bytes or more is received into a buffer of its own, of just its size: nobody need
+/// copy it to keep it.
+pub const PAYLOAD_APART: usize = 64 << 10;
 /// The longest string (export name, description, message) the protocol allows, in bytes.
 pub const MAX_STRING: usize = 4096;
 

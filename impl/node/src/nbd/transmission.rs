@@ -17,7 +17,8 @@ use super::export::{ExportInfo, Space};
 use super::limits::Limits;
 use super::negotiation::Chosen;
 use super::proto::{
-    MAX_PAYLOAD, MIN_BLOCK, REQUEST_HEADER_LEN, REQUEST_MAGIC, command, command_flags, errno,
+    MAX_PAYLOAD, MIN_BLOCK, PAYLOAD_APART, REQUEST_HEADER_LEN, REQUEST_MAGIC, command,
+    command_flags, errno,
 };
 
 /// The client's name for a request, repeated in its reply and meaningless to the server.
@@ -132,6 +133,27 @@ struct ArrivingWrite {
     length: usize,
     fua: bool,
     cost: Cost,
+    /// The input is its own buffer by now.
+    apart: bool,
+}
+
+impl ArrivingWrite {
+    /// Gives a large payload a buffer of its own, with what has arrived of it: the rest is received
+    /// into it. The whole payload, if all of it has arrived already.
+    fn set_apart(&mut self, input: &mut BytesMut) -> Option<Bytes> {
+        if self.apart || self.length < PAYLOAD_APART {
+            return None;
+        }
+        self.apart = true;
+        let mut own = BytesMut::with_capacity(self.length);
+        own.extend_from_slice(&input[..input.len().min(self.length)]);
+        if own.len() == self.length {
+            input.advance(self.length);
+            return Some(own.freeze());
+        }
+        *input = own;
+        None
+    }
 }
 
 #[derive(Debug)]
@@ -236,6 +258,15 @@ impl Transmission {
         self.bytes_in_flight
     }
 
+    /// Whether the input is the buffer of one payload: what is received beyond it would make it larger.
+    #[must_use]
+    pub const fn receives_apart(&self) -> bool {
+        match &self.state {
+            State::Payload(write) => write.apart,
+            State::Header | State::Skip { .. } | State::Disconnected | State::Violated(_) => false,
+        }
+    }
+
     /// Takes at most one request from `input` and says what to do next.
     pub fn step(&mut self, input: &mut BytesMut) -> TransmissionStep {
         loop {
@@ -245,7 +276,8 @@ impl Transmission {
                     None => continue,
                 },
                 State::Payload(write) => {
-                    if input.len() < write.length {
+                    let whole = write.set_apart(input);
+                    if whole.is_none() && input.len() < write.length {
                         return TransmissionStep::NeedInput(write.length - input.len());
                     }
                     let state = std::mem::replace(&mut self.state, State::Header);
@@ -254,7 +286,8 @@ impl Transmission {
                             handle: write.handle,
                             action: Action::Write {
                                 offset: write.offset,
-                                data: input.split_to(write.length).freeze(),
+                                data: whole
+                                    .unwrap_or_else(|| input.split_to(write.length).freeze()),
                                 fua: write.fua,
                             },
                             cost: write.cost,
@@ -380,6 +413,7 @@ impl Transmission {
                     length: header.length as usize,
                     fua,
                     cost,
+                    apart: false,
                 });
                 return None;
             }

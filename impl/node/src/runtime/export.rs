@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
+use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, MAX_ENTRY_BLOCKS};
 
 use super::primary::{IoFailure, Primary};
-use crate::nbd::{Export, ExportError, ExportInfo, Space};
+use crate::nbd::{Export, ExportError, ExportInfo, PAYLOAD_APART, Space};
+
+/// The largest payload of one entry.
+const ENTRY_BYTES_MAX: usize = MAX_ENTRY_BLOCKS as usize * BLOCK_SIZE;
 
 /// One incarnation of a volume, as clients see it. It dies with the incarnation.
 pub struct PrimaryExport(Arc<Primary>);
@@ -71,8 +74,13 @@ impl Export for PrimaryExport {
     }
 
     async fn write(&self, offset: u64, data: Bytes, fua: bool) -> Result<(), ExportError> {
-        // The log keeps recent payloads in memory: not the connection's whole buffer with them.
-        let payload = Bytes::copy_from_slice(&data);
+        // The log keeps recent payloads in memory: not a connection's whole buffer with them, nor one of
+        // many entries.
+        let payload = if (PAYLOAD_APART..=ENTRY_BYTES_MAX).contains(&data.len()) {
+            data
+        } else {
+            Bytes::copy_from_slice(&data)
+        };
         let length = payload.len() as u64;
         self.change(EntryKind::Write, offset, length, payload, fua)
             .await

@@ -17,6 +17,9 @@ use super::uncommitted::Pressure;
 use super::{Primary, StopReason};
 use crate::commit::Progress;
 
+/// Reads of no more than that are carried out on the spot if what they ask for is in memory.
+const AT_ONCE_BYTES: usize = 64 << 10;
+
 /// Why a request was not acknowledged. Whether a failed write took effect is unknown.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum IoFailure {
@@ -76,7 +79,16 @@ impl Primary {
         let deadline = Instant::now() + self.services.limits.write_timeout;
         self.admitted(deadline).await?;
         let volume = self.store.volume();
-        let point = block_in_place(|| volume.read(range, buffer)).map_err(|error| match error {
+        // A thread that may block is handed over to, which takes longer than a read from memory.
+        let at_once = match buffer.len() <= AT_ONCE_BYTES {
+            true => volume.read_at_once(range, buffer),
+            false => None,
+        };
+        let read = match at_once {
+            Some(point) => Ok(point),
+            None => block_in_place(|| volume.read(range, buffer)),
+        };
+        let point = read.map_err(|error| match error {
             error @ (ReadError::OutOfBounds { .. } | ReadError::BufferSize { .. }) => {
                 IoFailure::Invalid {
                     reason: error.to_string(),
