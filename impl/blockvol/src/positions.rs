@@ -10,7 +10,7 @@
 
 use std::fmt;
 
-use holdfast_types::{BaseState, Epoch, Lsn, SessionId};
+use holdfast_types::{BaseState, Epoch, Lsn, SessionId, StoreId};
 
 /// Where a store stands. A copy: it was true when it was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +117,9 @@ pub struct Promise {
     pub epoch: Epoch,
     /// The role taken in that epoch by the present incarnation.
     pub role: Role,
+    /// The store of whoever leads that epoch, as far as this one followed it: itself, or the
+    /// primary whose hello it answered. An epoch has one leader for ever (F85).
+    pub leader: Option<StoreId>,
     /// The newest session admitted in that epoch; `None` before the first.
     pub session: Option<SessionId>,
     /// Counts the times this store was opened for writing: one incarnation each.

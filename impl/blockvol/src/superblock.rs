@@ -20,7 +20,10 @@ use crate::snapshot::{MAX_SNAPSHOTS, SnapshotRecord};
 /// First bytes of a superblock slot.
 pub(crate) const MAGIC: [u8; 8] = *b"HFSUPER\0";
 /// The format written here, and the newest one read here.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
+
+/// The oldest version that is read: it is the same, but for the leader, which it leaves zero.
+const OLDEST_VERSION: u32 = 2;
 /// Bytes of a slot.
 pub(crate) const SLOT_BYTES: usize = 4096;
 /// Where the slots are: far enough apart that no single misplaced write covers both.
@@ -118,6 +121,7 @@ impl Superblock {
             promise: Promise {
                 epoch: Epoch(0),
                 role: Role::None,
+                leader: None,
                 session: None,
                 incarnation: 0,
             },
@@ -159,6 +163,8 @@ impl Superblock {
         slot[168] = u8::from(self.promise.session.is_some());
         slot[169] = role_code(self.promise.role);
         put_u64(&mut slot, 176, self.promise.incarnation);
+        let leader = self.promise.leader.map_or(Uuid::nil(), |store| store.0);
+        slot[184..200].copy_from_slice(leader.as_bytes());
         for (index, entry) in lineage.iter().enumerate() {
             put_u64(&mut slot, LINEAGE_OFFSET + index * 16, entry.epoch.0);
             put_u64(&mut slot, LINEAGE_OFFSET + index * 16 + 8, entry.first.0);
@@ -189,7 +195,7 @@ impl Superblock {
         if version > VERSION {
             return Err(SlotFault::NewerFormat(version));
         }
-        if version < VERSION {
+        if version < OLDEST_VERSION {
             return Err(SlotFault::OlderFormat(version));
         }
         if get_u32(slot, CHECKSUM_OFFSET) != crc32c::crc32c(&slot[..CHECKSUM_OFFSET]) {
@@ -201,6 +207,8 @@ impl Superblock {
     /// The fields of a slot whose checksum is good: what is wrong now was written wrong.
     fn decode_checked(slot: &[u8]) -> Result<Self, &'static str> {
         let role = role_of(slot[169]).ok_or("unknown role")?;
+        let leader = get_uuid(slot, 184);
+        let leader = (!leader.is_nil()).then_some(StoreId(leader));
         let session = (slot[168] == 1).then(|| SessionId(get_u64(slot, 160)));
         let superblock = Self {
             generation: get_u64(slot, 16),
@@ -224,6 +232,7 @@ impl Superblock {
             promise: Promise {
                 epoch: Epoch(get_u64(slot, 152)),
                 role,
+                leader,
                 session,
                 incarnation: get_u64(slot, 176),
             },

@@ -31,7 +31,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use reference::{
-    BLOCKS, RefEntry, Reference, filled, format_options, open, quiet_options, write_back_all,
+    BLOCKS, LEADER, RefEntry, Reference, filled, format_options, open, quiet_options,
+    write_back_all,
 };
 use uuid::Uuid;
 
@@ -218,7 +219,8 @@ impl Run {
             Step::AdmitSession => {
                 let promise = self.volume.promise();
                 let session = SessionId(promise.session.map_or(1, |s| s.0 + 1));
-                self.volume.admit_session(promise.epoch, session).unwrap();
+                let epoch = promise.epoch;
+                self.volume.admit_session(epoch, session, LEADER).unwrap();
             }
             Step::Sync => {
                 self.volume.sync().unwrap();
@@ -470,9 +472,10 @@ impl Run {
         let done = op == window.last_op;
         let promise = volume.promise();
         assert_eq!(promise.role, Role::None, "a restarted node has no role");
-        let kept = (promise.epoch, promise.session);
-        let old = (window.before.promise.epoch, window.before.promise.session);
-        let new = (window.after.promise.epoch, window.after.promise.session);
+        let durable = |promise: Promise| (promise.epoch, promise.leader, promise.session);
+        let kept = durable(promise);
+        let old = durable(window.before.promise);
+        let new = durable(window.after.promise);
         assert!(kept == new || (!done && kept == old), "{:?}", window.step);
         let context = format!("{:?}, crash {how:?} after op {op}", window.step);
         let _on_panic = OnPanic(&context);

@@ -16,7 +16,8 @@ use holdfast_types::{
     BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId, SnapshotId, SnapshotLabel, VolumeOperation,
 };
 use reference::{
-    BLOCKS, LOG_BYTES, filled, format_options, open, range, read_all, read_snapshot, write_back_all,
+    BLOCKS, LEADER, LOG_BYTES, filled, format_options, open, range, read_all, read_snapshot,
+    write_back_all,
 };
 
 const RING: usize = 64 << 10;
@@ -66,7 +67,9 @@ fn made() -> (SimStorage, Volume) {
     write_back_all(&volume);
     let grow = VolumeOperation::Grow { blocks: 2 * BLOCKS };
     volume.append_operation(Epoch(3), &grow).unwrap();
-    volume.admit_session(Epoch(3), SessionId(12)).unwrap();
+    volume
+        .admit_session(Epoch(3), SessionId(12), LEADER)
+        .unwrap();
     volume.set_role(Epoch(3), Role::Replica).unwrap();
     volume.close().unwrap();
     (storage, volume)
@@ -100,8 +103,8 @@ fn a_store_is_written_byte_for_byte_as_the_golden_files() {
     }
 }
 
-#[test]
-fn the_golden_files_open_and_hold_what_was_written() {
+/// The log of the golden files.
+fn golden_log() -> Vec<u8> {
     let mut log = vec![0; RING + LOG_BYTES as usize];
     for (name, at) in [
         ("slot-0.bin", 0),
@@ -111,6 +114,11 @@ fn the_golden_files_open_and_hold_what_was_written() {
         let bytes = fs::read(golden(name)).unwrap();
         log[at..at + bytes.len()].copy_from_slice(&bytes);
     }
+    log
+}
+
+/// The golden store, with a log.
+fn storage_with(log: Vec<u8>) -> SimStorage {
     let extent = fs::read(golden("extent.bin")).unwrap();
     let storage = SimStorage::from_images(log, extent);
     let sums = fs::read(golden("sums.bin")).unwrap();
@@ -119,8 +127,14 @@ fn the_golden_files_open_and_hold_what_was_written() {
     let whole = 4096 + 4096 + BLOCKS * BLOCK_SIZE as u64;
     let file = storage.disks().snapshots.create(SNAPSHOT, whole).unwrap();
     file.write_at(0, &snapshot).unwrap();
-    let volume = open(&storage);
+    storage
+}
+
+#[test]
+fn the_golden_files_open_and_hold_what_was_written() {
+    let volume = open(&storage_with(golden_log()));
     assert_eq!(volume.last(), (Lsn(7), Epoch(3)));
+    assert_eq!(volume.promise().leader, Some(LEADER));
     assert_eq!(volume.promise().session, Some(SessionId(12)));
     assert_eq!(volume.positions().checkpoint, Lsn(6));
     assert_eq!(
@@ -149,6 +163,30 @@ fn the_golden_files_open_and_hold_what_was_written() {
     assert_eq!(kinds, expected);
 }
 
+#[test]
+fn a_store_of_version_2_is_read_as_one_whose_leader_is_not_known() {
+    let mut log = golden_log();
+    for at in [0, SLOT_1] {
+        let slot = &mut log[at..at + BLOCK_SIZE];
+        slot[8] = 2;
+        slot[184..200].fill(0);
+        let checksum = crc32c::crc32c(&slot[..4092]);
+        slot[4092..].copy_from_slice(&checksum.to_le_bytes());
+    }
+    let older = storage_with(log);
+    let volume = open(&older);
+    assert_eq!(volume.promise().epoch, Epoch(3));
+    assert_eq!(volume.promise().leader, None);
+    volume
+        .admit_session(Epoch(3), SessionId(13), LEADER)
+        .unwrap();
+    assert_eq!(
+        u32_at(&older.visible(Medium::Log), 8),
+        3,
+        "written as version 3"
+    );
+}
+
 fn u64_at(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
 }
@@ -163,7 +201,7 @@ fn the_documented_offsets_are_those_of_the_files() {
     let slots = ["slot-0.bin", "slot-1.bin"].map(|name| fs::read(golden(name)).unwrap());
     let newer = slots.iter().max_by_key(|slot| u64_at(slot, 16)).unwrap();
     assert_eq!(&newer[0..8], b"HFSUPER\0");
-    assert_eq!((u32_at(newer, 8), u32_at(newer, 12)), (2, 1));
+    assert_eq!((u32_at(newer, 8), u32_at(newer, 12)), (3, 1));
     assert_eq!(newer[39], 0xa1, "volume");
     assert_eq!(newer[55], 0xb2, "store");
     assert_eq!(u64_at(newer, 56), BLOCKS);
@@ -182,6 +220,7 @@ fn the_documented_offsets_are_those_of_the_files() {
     assert_eq!((u64_at(newer, 2320), newer[2328]), (BLOCKS, 0));
     assert_eq!(u64_at(newer, 152), 3, "promised epoch");
     assert_eq!((u64_at(newer, 160), newer[168], newer[169]), (12, 1, 1));
+    assert_eq!((newer[184], newer[199]), (0, 77), "leader");
     assert_eq!((u64_at(newer, 256), u64_at(newer, 264)), (3, 1), "lineage");
     assert_eq!(u32_at(newer, 4092), crc32c::crc32c(&newer[..4092]));
 

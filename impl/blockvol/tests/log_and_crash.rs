@@ -10,7 +10,7 @@ use holdfast_blockvol::{
 };
 use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId};
 use reference::{
-    ALL, BLOCKS, LOG_BYTES, core, core_append, crash, damage_log, filled, fresh, open,
+    ALL, BLOCKS, LEADER, LOG_BYTES, core, core_append, crash, damage_log, filled, fresh, open,
     quiet_options, range, read_all, settle, write, write_back_all,
 };
 
@@ -262,7 +262,9 @@ fn f11_a_clean_end_is_known_to_the_superblock() {
 fn f58_a_damaged_store_opens_for_rebuild_alone_and_stays_untrusted() {
     let (storage, volume) = fresh();
     write(&volume, 1, 0, 1, 70);
-    volume.admit_session(Epoch(3), SessionId(9)).unwrap();
+    volume
+        .admit_session(Epoch(3), SessionId(9), LEADER)
+        .unwrap();
     volume.close().unwrap();
     drop(volume);
     damage_log(&storage, 70);
@@ -271,6 +273,7 @@ fn f58_a_damaged_store_opens_for_rebuild_alone_and_stays_untrusted() {
     for volume in [volume.clone(), open(&crash(&storage, Crash::KeepNone))] {
         assert!(!volume.positions().is_trusted());
         assert_eq!(volume.promise().epoch, Epoch(3), "promises are kept");
+        assert_eq!(volume.promise().leader, Some(LEADER));
         assert_eq!(volume.promise().session, Some(SessionId(9)));
         let facts = volume.facts().unwrap();
         assert_eq!(

@@ -5,8 +5,11 @@ mod reference;
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Crash, Medium};
 use holdfast_blockvol::{AppendError, FlushBound, PromiseError, Role, TruncateError};
-use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId};
-use reference::{ALL, core, core_append, crash, fresh, open, range, settle, write, write_back_all};
+use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn, SessionId, StoreId};
+use reference::{
+    ALL, LEADER, core, core_append, crash, fresh, open, range, settle, write, write_back_all,
+};
+use uuid::Uuid;
 
 #[test]
 fn f35_a_sync_that_was_under_way_during_a_cut_makes_nothing_durable() {
@@ -42,22 +45,81 @@ fn f52_a_fence_is_durable_before_it_is_answered() {
 #[test]
 fn f80_the_role_is_none_after_a_restart_and_f92_a_session_is_admitted_once() {
     let (storage, volume) = fresh();
-    volume.set_role(Epoch(1), Role::Primary).unwrap();
+    volume.set_role(Epoch(1), Role::Replica).unwrap();
     assert!(matches!(
-        volume.set_role(Epoch(2), Role::Primary),
+        volume.set_role(Epoch(2), Role::Replica),
         Err(PromiseError::NotFenced { .. })
     ));
-    volume.admit_session(Epoch(1), SessionId(4)).unwrap();
+    volume
+        .admit_session(Epoch(1), SessionId(4), LEADER)
+        .unwrap();
     let incarnation = volume.promise().incarnation;
     let restarted = open(&crash(&storage, Crash::KeepAll));
     assert_eq!(restarted.promise().role, Role::None);
     assert_eq!(restarted.promise().incarnation, incarnation + 1);
     assert!(matches!(
-        restarted.admit_session(Epoch(1), SessionId(4)),
+        restarted.admit_session(Epoch(1), SessionId(4), LEADER),
         Err(PromiseError::StaleSession { .. })
     ));
-    assert!(restarted.admit_session(Epoch(1), SessionId(5)).is_ok());
-    assert!(restarted.admit_session(Epoch(2), SessionId(1)).is_ok());
+    assert!(
+        restarted
+            .admit_session(Epoch(1), SessionId(5), LEADER)
+            .is_ok()
+    );
+    assert!(
+        restarted
+            .admit_session(Epoch(2), SessionId(1), LEADER)
+            .is_ok()
+    );
+}
+
+#[test]
+fn f85_an_epoch_has_one_leader_for_ever_whoever_asks_after_a_restart() {
+    let (storage, volume) = fresh();
+    let led = |leader| {
+        Err(PromiseError::Led {
+            epoch: Epoch(2),
+            leader,
+        })
+    };
+    let rival = StoreId(Uuid::from_u128(78));
+    volume.fence(Epoch(2)).unwrap();
+    volume.fence(Epoch(2)).unwrap();
+    volume
+        .admit_session(Epoch(2), SessionId(4), LEADER)
+        .unwrap();
+    let restarted = open(&crash(&storage, Crash::KeepNone));
+    for volume in [volume, restarted] {
+        let rivals = volume.admit_session(Epoch(2), SessionId(9), rival);
+        assert_eq!(rivals, led(LEADER), "another leads it");
+        assert_eq!(volume.fence(Epoch(2)), led(LEADER), "no candidate any more");
+        let own = volume.set_role(Epoch(2), Role::Primary);
+        assert_eq!(own, led(LEADER), "not itself either");
+        assert_eq!(volume.promise().session, Some(SessionId(4)));
+    }
+    let newer =
+        open(&crash(&storage, Crash::KeepNone)).admit_session(Epoch(3), SessionId(1), rival);
+    assert_eq!(newer.unwrap().leader, Some(rival), "a newer epoch is open");
+}
+
+#[test]
+fn f85_whoever_led_an_epoch_follows_nobody_in_it_and_leads_it_once() {
+    let (storage, volume) = fresh();
+    let own = volume.store_id();
+    let led = Err(PromiseError::Led {
+        epoch: Epoch(1),
+        leader: own,
+    });
+    volume.set_role(Epoch(1), Role::Primary).unwrap();
+    volume.set_role(Epoch(1), Role::Primary).unwrap();
+    let restarted = open(&crash(&storage, Crash::KeepNone));
+    assert_eq!(restarted.set_role(Epoch(1), Role::Primary), led);
+    for volume in [volume, restarted] {
+        assert_eq!(volume.promise().leader, Some(own));
+        assert_eq!(volume.admit_session(Epoch(1), SessionId(1), LEADER), led);
+        assert_eq!(volume.admit_session(Epoch(1), SessionId(1), own), led);
+        assert_eq!(volume.fence(Epoch(1)), led);
+    }
 }
 
 #[test]

@@ -193,9 +193,10 @@ fn f08_superblocks_and_log_never_touch_each_other() {
     let volume = create(&place);
     let fencer = volume.clone();
     let session = std::thread::spawn(move || {
+        let leader = holdfast_types::StoreId::random();
         for session in 1..100 {
             fencer
-                .admit_session(Epoch(1), holdfast_types::SessionId(session))
+                .admit_session(Epoch(1), holdfast_types::SessionId(session), leader)
                 .unwrap();
         }
     });

@@ -13,7 +13,7 @@ use holdfast_blockvol::{
     Volume,
 };
 use holdfast_types::{Epoch, Lineage, Lsn, SessionId};
-use reference::{BLOCKS, filled, format_options, open, quiet_options, read_all, write};
+use reference::{BLOCKS, LEADER, filled, format_options, open, quiet_options, read_all, write};
 
 /// After so long a time something is stuck.
 const STUCK: Duration = Duration::from_secs(20);
@@ -229,7 +229,11 @@ fn f41_a_promise_that_waits_for_its_disk_keeps_nobody_else_waiting() {
     assert_eq!((seen, done.role), (Role::None, Role::Replica));
     let (seen, done) = scene.asked_during(
         Work::Sync,
-        |volume| volume.admit_session(Epoch(2), SessionId(7)).unwrap(),
+        |volume| {
+            volume
+                .admit_session(Epoch(2), SessionId(7), LEADER)
+                .unwrap()
+        },
         |volume| volume.promise().session,
     );
     assert_eq!((seen, done.session), (None, Some(SessionId(7))));

@@ -18,7 +18,9 @@ pub enum StoreStanding {
     /// anything else, so this counts as no store at all.
     Replaced,
     /// Another store under a name that is not in the in-sync set, and empty: by the arithmetic of
-    /// positions it is trusted, but it is nobody's copy, so it counts as no store.
+    /// positions it is trusted, but it is nobody's copy, so it counts as no store. So is one of which
+    /// the authority was told to forget everything, until it holds an entry of the epoch of that
+    /// recovery: its log may bear an epoch that was minted twice (F85).
     Newcomer,
     /// Another store under such a name, on which something was built up already: by a rebuild of
     /// this volume that has not joined yet. Its report counts; its identity is recorded when it joins.
@@ -41,7 +43,7 @@ impl StoreStanding {
             Self::Recorded
         } else if is_member {
             Self::Replaced
-        } else if facts.base.durable == Lsn::ZERO {
+        } else if facts.base.durable == Lsn::ZERO || is_forgotten(facts, recorded) {
             Self::Newcomer
         } else {
             Self::Rebuilt
@@ -56,6 +58,13 @@ impl StoreStanding {
             Self::Replaced | Self::Newcomer => false,
         }
     }
+}
+
+/// Whether the record forgot this copy, and nothing of the time since then has reached it.
+fn is_forgotten(facts: &ReplicaFacts, recorded: Option<StoreId>) -> bool {
+    let since = recorded.and_then(StoreId::forgotten_since);
+    let last = facts.lineage.epoch_at(facts.base.durable);
+    since.is_some_and(|since| last.is_none_or(|last| last < since))
 }
 
 impl RebuildReason {
@@ -83,7 +92,7 @@ impl RebuildReason {
 
 #[cfg(test)]
 mod tests {
-    use holdfast_types::{BaseState, Lineage, Lsn, ReplicaFacts, StoreId};
+    use holdfast_types::{BaseState, Epoch, Lineage, LineageEntry, Lsn, ReplicaFacts, StoreId};
     use uuid::Uuid;
 
     use super::StoreStanding;
@@ -127,6 +136,35 @@ mod tests {
         assert_eq!((built, built.counts()), (StoreStanding::Rebuilt, true));
         let own = StoreStanding::of(&facts(1, 0), recorded, false);
         assert!(own.counts(), "an empty log of a fresh volume is a log");
+    }
+
+    #[test]
+    fn f85_a_copy_that_was_forgotten_counts_once_it_holds_an_entry_of_the_recovery() {
+        let recorded = Some(StoreId::forgotten_in(Epoch(7)));
+        let ending_in = |epoch| {
+            let entries = [(1, 1), (epoch, 5)].map(|(epoch, first)| LineageEntry {
+                epoch: Epoch(epoch),
+                first: Lsn(first),
+            });
+            let facts = ReplicaFacts {
+                lineage: Lineage::new(entries.to_vec()).unwrap(),
+                ..facts(2, 9)
+            };
+            StoreStanding::of(&facts, recorded, false)
+        };
+        assert_eq!(
+            ending_in(6),
+            StoreStanding::Newcomer,
+            "minted twice, for all anyone knows"
+        );
+        assert_eq!(ending_in(7), StoreStanding::Rebuilt);
+        assert_eq!(ending_in(8), StoreStanding::Rebuilt);
+        let unknown = StoreStanding::of(&facts(2, 9), recorded, false);
+        assert!(
+            !unknown.counts(),
+            "a lineage that says nothing vouches for nothing"
+        );
+        assert_eq!(StoreId::random().forgotten_since(), None);
     }
 
     #[test]

@@ -98,6 +98,20 @@ pub struct LeaseRequest {
     pub incarnation: Incarnation,
 }
 
+/// Moving an authority forward that was rolled back: only on an operator's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecoverRequest {
+    /// The volume.
+    pub volume: VolumeId,
+    /// What the record is at.
+    pub expected: RecordVersion,
+    /// The highest epoch that any node has promised.
+    pub beyond: Epoch,
+    /// The copy that the volume goes on with.
+    pub keep: ReplicaId,
+}
+
 /// A lease, from the moment at which the authority answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeaseGrant {
@@ -220,6 +234,13 @@ pub trait Authority: Send + Sync + 'static {
     /// Mints `(epoch + 1, no primary)` if the record is still at `expected` and no lease of its
     /// epoch can be held any more.
     fn mint_epoch(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded>;
+
+    /// Mints the epoch after `beyond` (or after the record's own, if that is higher), without a
+    /// primary, once no lease can be held any more: not even one that the record has forgotten. The
+    /// named copy becomes the whole in-sync set and the only voter, and the only recorded store: the
+    /// others may hold entries of an epoch that was minted twice, so they come back by a rebuild
+    /// (F85, `docs/decisions/044-*`).
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recorded>;
 
     /// Grants or renews the lease of an epoch to the one incarnation that has it.
     fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant>;

@@ -9,6 +9,7 @@
 //! | 2 | usage: arguments or configuration |
 //! | 3 | environment: a node that does not answer, a port or path that cannot be had |
 
+mod authority;
 mod inspect;
 mod logging;
 mod node;
@@ -52,6 +53,9 @@ enum Command {
     Replica(replica::ReplicaCommand),
     /// Move a volume's primary: mint an epoch, fence the copies, promote the best.
     Promote(promote::PromoteArgs),
+    /// The authority: move one forward that was rolled back.
+    #[command(subcommand)]
+    Authority(authority::AuthorityCommand),
     /// Look at a store at rest: superblocks, lineage, log, and whether it is sound.
     Inspect(inspect::InspectArgs),
     /// Run a cluster on this machine, break it in every way it survives, verify every block.
@@ -154,6 +158,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Status(args) => on_runtime(status::run(args)),
         Command::Events(args) => on_runtime(status::run_events(args)),
         Command::Replica(command) => on_runtime(replica::run(command)),
+        Command::Authority(command) => on_runtime(authority::run(command)),
         Command::Promote(args) => on_runtime(promote::run(args)),
     }
 }

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -457,4 +458,31 @@ async fn f85_a_rolled_back_authority_is_refused_and_raises_an_alarm() {
         let record = status.volumes[0].record.as_ref().unwrap();
         assert_eq!(record.epoch, second.epoch, "nothing is taken from it");
     }
+    // An operator moves the authority forward: one copy goes on, the others come back by a rebuild.
+    let keep = second.primary.unwrap();
+    let recover = ControlRequest::RecoverAuthority {
+        volume: "v".into(),
+        keep: keep.clone(),
+        without: BTreeSet::new(),
+    };
+    let ControlReply::Promoted { promotion, record } = cluster.ask(&recover).await else {
+        panic!("not recovered");
+    };
+    assert!(promotion.forced);
+    assert!(record.epoch > second.epoch);
+    assert_eq!(record.isr, BTreeSet::from([keep.clone()]));
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 7, 3, 1).await;
+    cluster.all_copies_equal(&reference).await;
+    for name in ["a", "b", "c"] {
+        assert_eq!(alarm(&cluster, name), None);
+    }
+    let events = cluster.events(keep.as_str()).await;
+    let rebuilt = events
+        .iter()
+        .filter(|(event, ..)| event == "transfer_began");
+    assert_eq!(rebuilt.count(), 2, "their lineage says nothing any more");
+    let again = cluster.try_ask(&recover).await.unwrap_err().to_string();
+    assert!(again.contains("it was not rolled back"), "{again}");
 }

@@ -6,7 +6,9 @@ mod peer;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use holdfast_types::{BLOCK_SIZE, BlockRange, Epoch, Lsn, SessionId, VolumeId};
+use holdfast_node::authority::RecordVersion;
+use holdfast_node::runtime::{ControlReply, ControlRequest};
+use holdfast_types::{BLOCK_SIZE, BlockRange, Epoch, Lsn, ReplicaId, SessionId, StoreId, VolumeId};
 use holdfast_wire::{
     ChunkContent, Frame, FrameType, HEADER_LEN, Hello, LogPosition, Message, RebuildBegin,
     RebuildChunk, RebuildSource, Refusal, SUPPORTED_VERSIONS, encode,
@@ -51,28 +53,28 @@ async fn w1_m37_a_restarted_replica_is_whole_only_when_its_log_has_reached_its_p
     assert_eq!(ack.log_bytes, peer::LOG_BYTES);
     primary.appends(START, 5).await;
     assert!(
-        !place.may_have_lost_received(volume, Epoch(1)).await,
+        !place.may_have_lost_received(volume),
         "it was made in this life of the process"
     );
     place.crash_and_restart().await;
-    assert!(place.may_have_lost_received(volume, Epoch(1)).await);
+    assert!(place.may_have_lost_received(volume));
     // Its primary has three entries more, which it may have acknowledged before the crash.
     let (mut primary, ack) = place.primary(volume, 1, 2, at(8, 1)).await;
     let has = ack.facts.base.durable.0;
     assert!(has <= 5);
     assert!(
-        place.may_have_lost_received(volume, Epoch(1)).await,
+        place.may_have_lost_received(volume),
         "a hello brings nothing back"
     );
     let mut last = if has == 0 { START } else { at(has, 1) };
     while last.lsn < Lsn(7) {
         primary.appends(last, 1).await;
         last = at(last.lsn.0 + 1, 1);
-        assert!(place.may_have_lost_received(volume, Epoch(1)).await);
+        assert!(place.may_have_lost_received(volume));
     }
     primary.appends(at(7, 1), 1).await;
     assert!(
-        !place.may_have_lost_received(volume, Epoch(1)).await,
+        !place.may_have_lost_received(volume),
         "it holds everything again"
     );
 }
@@ -81,10 +83,10 @@ async fn w1_m37_a_restarted_replica_is_whole_only_when_its_log_has_reached_its_p
 async fn w1_an_empty_store_that_was_found_at_the_start_is_not_whole() {
     let mut place = Place::start().await;
     let volume = place.volume().await;
-    assert!(!place.may_have_lost_received(volume, Epoch(1)).await);
+    assert!(!place.may_have_lost_received(volume));
     place.crash_and_restart().await;
     assert!(
-        place.may_have_lost_received(volume, Epoch(1)).await,
+        place.may_have_lost_received(volume),
         "its log may have been emptier than what it had received"
     );
 }
@@ -106,6 +108,8 @@ async fn f91_a_hello_that_is_refused_deposes_nobody_and_promises_nothing() {
         versions,
         blocks: BLOCKS,
         head: START,
+        primary: ReplicaId::new("p").unwrap(),
+        store: peer::STORE,
     };
     other_version.say(Message::Hello(hello)).await;
     let refusal = other_version.refusal().await;
@@ -244,6 +248,8 @@ async fn f45_garbage_and_torn_and_oversized_frames_are_refused_and_nobody_else_n
             versions: SUPPORTED_VERSIONS,
             blocks: BLOCKS,
             head: START,
+            primary: ReplicaId::new("p").unwrap(),
+            store: peer::STORE,
         })))
     };
     let mut damaged = hello.clone();
@@ -476,7 +482,7 @@ async fn f37_nothing_of_a_rebuild_that_was_superseded_reaches_the_store() {
         lineage: holdfast_types::Lineage::new(lineage).unwrap(),
     };
     assert!(
-        place.may_have_lost_received(volume, Epoch(1)).await,
+        place.may_have_lost_received(volume),
         "a log that was given up is not whole"
     );
     new.say(Message::Manifest(Box::new(manifest))).await;
@@ -493,7 +499,7 @@ async fn f37_nothing_of_a_rebuild_that_was_superseded_reaches_the_store() {
         .read(BlockRange::new(0, BLOCKS).unwrap(), &mut image)
         .unwrap();
     assert!(image.iter().all(|byte| *byte == 7), "a stale chunk got in");
-    assert!(!place.may_have_lost_received(volume, Epoch(1)).await);
+    assert!(!place.may_have_lost_received(volume));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -504,7 +510,78 @@ async fn a3_the_primary_of_an_epoch_takes_no_log_from_another() {
     let mut rival = place.stranger(volume, epoch.0, 99).await;
     rival.hello(BLOCKS, START).await;
     let refusal = rival.refusal().await;
-    assert!(matches!(refusal, Refusal::OutOfTurn { .. }), "{refusal}");
+    let own = place.node().store(volume).unwrap().store_id();
+    let expected = Refusal::Led { epoch, leader: own };
+    assert_eq!(refusal, expected);
     let primary = place.node().primary(volume).unwrap();
     assert_eq!(primary.stop_reason(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f85_in_one_epoch_a_replica_follows_one_leader_also_after_a_restart() {
+    let mut place = Place::start().await;
+    let volume = place.volume().await;
+    let (mut primary, _) = place.primary(volume, 1, 1, START).await;
+    primary.appends(START, 3).await;
+    primary.barrier(3).await;
+    for restarted in [false, true] {
+        if restarted {
+            place.crash_and_restart().await;
+        }
+        let mut rival = place.stranger(volume, 1, 99).await;
+        rival.store = StoreId::random();
+        rival.hello(BLOCKS, START).await;
+        let expected = Refusal::Led {
+            epoch: Epoch(1),
+            leader: peer::STORE,
+        };
+        assert_eq!(rival.refusal().await, expected);
+        let fence = ControlRequest::Fence {
+            volume,
+            epoch: Epoch(1),
+        };
+        let refused = place.try_ask(&fence).await.unwrap_err().to_string();
+        assert!(refused.contains("is led by store"), "{refused}");
+    }
+    let (_, ack) = place.primary(volume, 1, 2, at(3, 1)).await;
+    assert_eq!(ack.facts.base.durable, Lsn(3), "its own leader is let in");
+    place.mint(volume).await;
+    let mut next = place.stranger(volume, 2, 1).await;
+    next.store = StoreId::random();
+    next.hello(BLOCKS, at(3, 1)).await;
+    let told = next.hear().await;
+    assert!(matches!(told, Message::HelloAck(_)), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a9_a_candidate_that_was_restarted_since_its_report_does_not_take_the_lead() {
+    let mut place = Place::start().await;
+    let volume = place.volume().await;
+    let epoch = Epoch(1);
+    let fenced = place.ask(&ControlRequest::Fence { volume, epoch }).await;
+    assert!(matches!(fenced, ControlReply::Fenced { .. }));
+    place.crash_and_restart().await;
+    let record = place.record(volume).await;
+    let mut named = record.clone();
+    named.primary = named.members.keys().next().cloned();
+    let set = ControlRequest::AuthorityCompareAndSet {
+        expected: RecordVersion::of(&record),
+        record: Box::new(named),
+    };
+    assert!(matches!(
+        place.ask(&set).await,
+        ControlReply::Recorded { .. }
+    ));
+    place.ask(&ControlRequest::RecordChanged { volume }).await;
+    place
+        .until("the role was tried and given up", || {
+            let status = place.node().status().volumes.remove(0);
+            let named = status.record.and_then(|record| record.primary);
+            named.is_some() && place.node().primary(volume).is_none()
+        })
+        .await;
+    let store = place.node().store(volume).unwrap();
+    assert_eq!(store.promise().leader, None, "it leads nothing");
+    assert_eq!(store.positions().head, Lsn(0), "and logged nothing");
+    assert!(place.promote_here(volume).await > epoch);
 }

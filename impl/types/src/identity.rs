@@ -7,6 +7,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::Epoch;
+
 /// A volume, unique for ever; its name is only a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -32,6 +34,24 @@ impl VolumeId {
 }
 
 impl StoreId {
+    /// What the authority records for a copy that it was told to forget, in the epoch of that recovery:
+    /// an identity that no store has. Whatever is there counts only once it holds an entry of that
+    /// epoch or a newer one, which only a rebuild brings it (F85).
+    #[must_use]
+    pub const fn forgotten_in(epoch: Epoch) -> Self {
+        Self(Uuid::from_u64_pair(0, epoch.0))
+    }
+
+    /// The epoch of the recovery that forgot a copy; `None` for the identity of a store.
+    #[must_use]
+    pub const fn forgotten_since(self) -> Option<Epoch> {
+        // The identity of a store is random, and says so in its upper half.
+        match self.0.as_u64_pair() {
+            (0, epoch) => Some(Epoch(epoch)),
+            _ => None,
+        }
+    }
+
     /// A fresh random identity.
     #[must_use]
     pub fn random() -> Self {

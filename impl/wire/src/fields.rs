@@ -2,7 +2,9 @@
 //! where the bytes ended.
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use holdfast_types::{BlockRange, Epoch, Lineage, LineageEntry, Lsn, MAX_LINEAGE_ENTRIES};
+use holdfast_types::{
+    BlockRange, Epoch, Lineage, LineageEntry, Lsn, MAX_LINEAGE_ENTRIES, ReplicaId, StoreId,
+};
 
 use crate::error::{EncodeError, WireError};
 use crate::message::LogPosition;
@@ -92,6 +94,15 @@ impl Fields {
             Ok(text) => Ok(text.to_owned()),
             Err(_) => Err(WireError::Text { field }),
         }
+    }
+
+    pub(crate) fn store(&mut self, field: &'static str) -> Result<StoreId, WireError> {
+        Ok(StoreId(uuid::Uuid::from_bytes(self.array(field)?)))
+    }
+
+    pub(crate) fn replica(&mut self, field: &'static str) -> Result<ReplicaId, WireError> {
+        let label = self.text(ReplicaId::MAX_LEN, field)?;
+        ReplicaId::new(label).map_err(|_| WireError::Text { field })
     }
 
     pub(crate) fn lineage(&mut self) -> Result<Lineage, WireError> {

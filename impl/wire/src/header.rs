@@ -37,10 +37,12 @@ pub const HEADER_LEN: usize = 52;
 /// | --- | --- |
 /// | 1 | the first: handshake, append, barrier, truncate, full-base rebuild, control |
 /// | 2 | the primary's head in a hello, the log's size in its answer; refusals 23 and 24 |
-pub const PROTOCOL_VERSION: u16 = 2;
+/// | 3 | who says hello: the primary's label and store; refusals 25 and 26 |
+pub const PROTOCOL_VERSION: u16 = 3;
 
-/// The versions that this node understands. Version 1 never left its authors' machines.
-pub const SUPPORTED_VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
+/// The versions that this node understands. Versions 1 and 2 never left their authors'
+/// machines.
+pub const SUPPORTED_VERSIONS: VersionRange = VersionRange { min: 3, max: 3 };
 
 /// An inclusive range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,7 +1,9 @@
 //! The messages. Volume, epoch and session stand in the frame, not here.
 
 use bytes::Bytes;
-use holdfast_types::{BlockCount, BlockRange, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts};
+use holdfast_types::{
+    BlockCount, BlockRange, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts, ReplicaId, StoreId,
+};
 
 use crate::frame_type::FrameType;
 use crate::header::VersionRange;
@@ -125,7 +127,7 @@ impl Message {
 }
 
 /// The first message of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hello {
     /// The versions that the primary speaks.
     pub versions: VersionRange,
@@ -134,6 +136,10 @@ pub struct Hello {
     /// The last entry of the primary's log when it said hello. A replica whose log reaches it in
     /// this session holds everything again that it ever acknowledged as received (W1).
     pub head: LogPosition,
+    /// The label of the primary, which must be the one that its certificate names.
+    pub primary: ReplicaId,
+    /// The identity of its store: in this epoch the replica follows no other (F85).
+    pub store: StoreId,
 }
 
 /// The answer to a hello.

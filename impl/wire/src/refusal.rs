@@ -1,6 +1,6 @@
 //! Typed refusals: each says what was refused and what was expected instead.
 
-use holdfast_types::{BlockCount, BlockRange, Epoch, Lsn, SessionId};
+use holdfast_types::{BlockCount, BlockRange, Epoch, Lsn, ReplicaId, SessionId, StoreId};
 use thiserror::Error;
 
 use crate::header::VersionRange;
@@ -176,6 +176,22 @@ pub enum Refusal {
         /// The epoch of the authority's record; `None` when it did not answer.
         minted: Option<Epoch>,
     },
+    /// The epoch has another leader: the authority was rolled back, and minted it twice.
+    #[error("epoch {epoch} is led by store {leader}, for ever: the authority was rolled back")]
+    Led {
+        /// The epoch of the hello.
+        epoch: Epoch,
+        /// The store of whoever leads it, as this node remembers.
+        leader: StoreId,
+    },
+    /// The certificate names another node than the hello.
+    #[error("the certificate is for {certified}, the hello is from {claimed}")]
+    Impostor {
+        /// Who the peer says it is.
+        claimed: ReplicaId,
+        /// The names in its certificate, cut to [`MAX_REFUSAL_TEXT`].
+        certified: String,
+    },
     /// What came is no frame of this protocol.
     #[error("what came is no frame: {detail}")]
     Malformed {
@@ -212,6 +228,8 @@ impl Refusal {
             Self::Store { .. } => "store_failed",
             Self::Stopping => "stopping",
             Self::EpochUnconfirmed { .. } => "epoch_unconfirmed",
+            Self::Led { .. } => "led_by_another",
+            Self::Impostor { .. } => "impostor",
             Self::Malformed { .. } => "malformed",
         }
     }

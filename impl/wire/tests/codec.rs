@@ -3,7 +3,7 @@
 use bytes::{Bytes, BytesMut};
 use holdfast_types::{
     BLOCK_SIZE, BaseState, BlockRange, EntryKind, Epoch, Lineage, LineageEntry, LogEntry, Lsn,
-    ReplicaFacts, SessionId, StoreId, VolumeId,
+    ReplicaFacts, ReplicaId, SessionId, StoreId, VolumeId,
 };
 use holdfast_wire::{
     Append, BaseInstalled, ChunkContent, EncodeError, Frame, FrameDecoder, FrameType, HEADER_LEN,
@@ -60,7 +60,7 @@ fn golden_frames_have_the_bytes_that_formats_md_shows() {
         "barrier"
     );
     let ack = HelloAck {
-        version: 2,
+        version: 3,
         blocks: 256,
         log_bytes: 1 << 20,
         facts: ReplicaFacts {
@@ -79,12 +79,14 @@ fn golden_frames_have_the_bytes_that_formats_md_shows() {
         "hello-ack"
     );
     let hello = Hello {
-        versions: VersionRange { min: 2, max: 2 },
+        versions: VersionRange { min: 3, max: 3 },
         blocks: 256,
         head: LogPosition {
             lsn: Lsn(12),
             epoch: Epoch(7),
         },
+        primary: ReplicaId::new("node-1").unwrap(),
+        store: StoreId(Uuid::from_u128(0x5702)),
     };
     assert_eq!(
         hex(&encoded(&frame(Message::Hello(hello)))),
@@ -169,9 +171,11 @@ fn f45_a_stream_that_begins_with_another_frame_is_refused_by_its_header_alone() 
         })
     );
     let hello = frame(Message::Hello(Hello {
-        versions: VersionRange { min: 2, max: 2 },
+        versions: VersionRange { min: 3, max: 3 },
         blocks: 8,
         head: LogPosition::START,
+        primary: ReplicaId::new("a").unwrap(),
+        store: StoreId(Uuid::nil()),
     }));
     let mut decoder = FrameDecoder::beginning_with(FrameType::Hello);
     decoder.extend(&encoded(&hello));
@@ -355,19 +359,36 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
             offered: Epoch(a),
             minted: b.map(Epoch)
         }),
+        any::<(u64, u128)>().prop_map(|(a, b)| Refusal::Led {
+            epoch: Epoch(a),
+            leader: StoreId(Uuid::from_u128(b)),
+        }),
+        (any_replica(), "[a-z ]{0,40}")
+            .prop_map(|(claimed, certified)| Refusal::Impostor { claimed, certified }),
         text.prop_map(|detail| Refusal::Malformed { detail }),
     ]
 }
 
+fn any_replica() -> impl Strategy<Value = ReplicaId> {
+    "[a-z0-9-]{1,64}".prop_map(|label| ReplicaId::new(label).unwrap())
+}
+
 fn any_message() -> impl Strategy<Value = Message> {
     prop_oneof![
-        (any::<(u16, u16, u64)>(), any_position()).prop_map(|((min, max, blocks), head)| {
-            Message::Hello(Hello {
-                versions: VersionRange { min, max },
-                blocks,
-                head,
-            })
-        }),
+        (
+            any::<(u16, u16, u64, u128)>(),
+            any_position(),
+            any_replica()
+        )
+            .prop_map(|((min, max, blocks, store), head, primary)| {
+                Message::Hello(Hello {
+                    versions: VersionRange { min, max },
+                    blocks,
+                    head,
+                    primary,
+                    store: StoreId(Uuid::from_u128(store)),
+                })
+            }),
         (any::<(u64, u64, u64, u64, u16)>(), any_lineage()).prop_map(
             |((a, b, c, d, v), lineage)| {
                 Message::HelloAck(Box::new(HelloAck {

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use holdfast_types::{BlockCount, Epoch, SessionId};
+use holdfast_types::{BlockCount, Epoch, SessionId, StoreId};
 use thiserror::Error;
 
 use super::{Damage, DiskError, Poisoned};
@@ -132,6 +132,15 @@ pub enum PromiseError {
         promised: Epoch,
         /// The epoch offered.
         offered: Epoch,
+    },
+    /// The epoch has a leader, and it is not the one that was offered; or it has one at all, and a
+    /// leader is still to be chosen. Two stores that lead one epoch: the authority was rolled back.
+    #[error("epoch {epoch} is led by store {leader}, for ever")]
+    Led {
+        /// The promised epoch.
+        epoch: Epoch,
+        /// Its leader.
+        leader: StoreId,
     },
     /// A session that is not newer than the last of its epoch.
     #[error("session {offered} is stale: session {last} was admitted in epoch {epoch}")]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use holdfast_types::{Epoch, ReplicaFacts, RetainedHistory, SessionId};
+use holdfast_types::{Epoch, ReplicaFacts, RetainedHistory, SessionId, StoreId};
 
 use super::Store;
 use super::meta::{Copies, MetaStep};
@@ -97,10 +97,10 @@ impl Store {
     }
 
     /// Makes a higher epoch durable before it returns (F52, F91); the role becomes none, no
-    /// session is admitted yet. The promised epoch again has no effect.
+    /// session is admitted yet. The promised epoch again has no effect while nobody leads it.
     ///
     /// # Errors
-    /// When a higher epoch is promised already, or the store is poisoned.
+    /// When a higher epoch is promised already, the epoch has a leader, or the store is poisoned.
     pub fn fence(&mut self, epoch: Epoch) -> Result<Promise, PromiseError> {
         let step = self.begin_fence(epoch)?;
         self.promised(step)
@@ -113,17 +113,19 @@ impl Store {
         if epoch < promise.epoch {
             return Err(stale(promise, epoch));
         }
-        self.begin_promise(if epoch > promise.epoch {
-            fenced(promise, epoch)
-        } else {
-            promise
-        })
+        if epoch > promise.epoch {
+            return self.begin_promise(fenced(promise, epoch));
+        }
+        match promise.leader {
+            Some(leader) => Err(PromiseError::Led { epoch, leader }),
+            None => self.begin_promise(promise),
+        }
     }
 
-    /// Takes a role in the promised epoch, durably.
+    /// Takes a role in the promised epoch, durably. The primary's makes this store its leader, once.
     ///
     /// # Errors
-    /// When the epoch is not the promised one, or the store is poisoned.
+    /// When the epoch is not the promised one, it has a leader already, or the store is poisoned.
     pub fn set_role(&mut self, epoch: Epoch, role: Role) -> Result<Promise, PromiseError> {
         let step = self.begin_role(epoch, role)?;
         self.promised(step)
@@ -146,21 +148,36 @@ impl Store {
                 offered: epoch,
             });
         }
-        self.begin_promise(Promise { role, ..promise })
+        let leader = match role {
+            Role::None | Role::Replica => promise.leader,
+            Role::Primary => match promise.leader {
+                Some(leader) if promise.role != Role::Primary => {
+                    return Err(PromiseError::Led { epoch, leader });
+                }
+                Some(_) | None => Some(self.superblock.store),
+            },
+        };
+        self.begin_promise(Promise {
+            role,
+            leader,
+            ..promise
+        })
     }
 
-    /// Admits a primary's session, durably: its epoch is not older than the promised one, and
-    /// within the promised epoch it is newer than the last session (`docs/protocol.md` section 4).
-    /// A newer epoch is promised with it, and takes the role away.
+    /// Admits a session of the primary whose store is `leader`, durably: its epoch is not older than
+    /// the promised one, and within the promised epoch nobody else leads and it is newer than the
+    /// last session (`docs/protocol.md` sections 4 and 7). A newer epoch is promised with it, and
+    /// takes the role away.
     ///
     /// # Errors
-    /// When epoch or session is stale, or the store is poisoned.
+    /// When epoch or session is stale, another leads the epoch, or the store is poisoned.
     pub fn admit_session(
         &mut self,
         epoch: Epoch,
         session: SessionId,
+        leader: StoreId,
     ) -> Result<Promise, PromiseError> {
-        let step = self.begin_session(epoch, session)?;
+        let step = self.begin_session(epoch, session, leader)?;
         self.promised(step)
     }
 
@@ -169,6 +186,7 @@ impl Store {
         &mut self,
         epoch: Epoch,
         session: SessionId,
+        leader: StoreId,
     ) -> Result<Option<MetaStep>, PromiseError> {
         self.check_poison()?;
         let promise = self.promise();
@@ -180,6 +198,17 @@ impl Store {
         } else {
             promise
         };
+        // This store's own log is nobody else's to write, whoever says that it is his.
+        let own = self.superblock.store;
+        let known = promise.leader.or((leader == own).then_some(own));
+        if let Some(known) = known
+            && (known != leader || leader == own)
+        {
+            return Err(PromiseError::Led {
+                epoch,
+                leader: known,
+            });
+        }
         if let Some(last) = promise.session
             && session <= last
         {
@@ -190,6 +219,7 @@ impl Store {
             });
         }
         self.begin_promise(Promise {
+            leader: Some(leader),
             session: Some(session),
             ..promise
         })
@@ -225,6 +255,7 @@ fn fenced(promise: Promise, epoch: Epoch) -> Promise {
     Promise {
         epoch,
         role: Role::None,
+        leader: None,
         session: None,
         incarnation: promise.incarnation,
     }

@@ -1,6 +1,6 @@
 //! Promises, and the facts that are reported with them: durable before they are answered.
 
-use holdfast_types::{Epoch, ReplicaFacts, SessionId};
+use holdfast_types::{Epoch, ReplicaFacts, SessionId, StoreId};
 
 use super::Volume;
 use crate::error::{FactsError, PromiseError, SyncError};
@@ -9,28 +9,34 @@ use crate::store::{MetaStep, Store};
 
 impl Volume {
     /// Makes a higher epoch durable before it returns (F52, F91); the role becomes none. The
-    /// promised epoch again has no effect.
+    /// promised epoch again has no effect while nobody leads it.
     ///
     /// # Errors
-    /// When a higher epoch is promised already, or the volume is poisoned.
+    /// When a higher epoch is promised already, the epoch has a leader, or the volume is poisoned.
     pub fn fence(&self, epoch: Epoch) -> Result<Promise, PromiseError> {
         self.promise_durably(|store| store.begin_fence(epoch))
     }
 
-    /// Takes a role in the promised epoch, durably.
+    /// Takes a role in the promised epoch, durably. The primary's makes this store its leader, once.
     ///
     /// # Errors
-    /// When the epoch is not the promised one, or the volume is poisoned.
+    /// When the epoch is not the promised one, it has a leader already, or the volume is poisoned.
     pub fn set_role(&self, epoch: Epoch, role: Role) -> Result<Promise, PromiseError> {
         self.promise_durably(|store| store.begin_role(epoch, role))
     }
 
-    /// Admits a primary's session, durably; a newer epoch is promised with it.
+    /// Admits a session of the primary whose store is `leader`, durably; a newer epoch is promised
+    /// with it, and the leader remembered.
     ///
     /// # Errors
-    /// When epoch or session is stale, or the volume is poisoned.
-    pub fn admit_session(&self, epoch: Epoch, session: SessionId) -> Result<Promise, PromiseError> {
-        self.promise_durably(|store| store.begin_session(epoch, session))
+    /// When epoch or session is stale, another leads the epoch, or the volume is poisoned.
+    pub fn admit_session(
+        &self,
+        epoch: Epoch,
+        session: SessionId,
+        leader: StoreId,
+    ) -> Result<Promise, PromiseError> {
+        self.promise_durably(|store| store.begin_session(epoch, session, leader))
     }
 
     /// Promises are made one after the other, and others look at the one in force meanwhile.

@@ -40,6 +40,9 @@ pub(crate) fn quiet_options() -> VolumeOptions {
     }
 }
 
+/// The store of the primary in whose sessions these tests write.
+pub(crate) const LEADER: StoreId = StoreId(Uuid::from_u128(77));
+
 /// Opens a simulated store without threads.
 pub(crate) fn open(storage: &SimStorage) -> Volume {
     Volume::open_on(storage.disks(), quiet_options(), Recovery::Strict).expect("the store opens")

@@ -1,6 +1,8 @@
 //! Which change of a record is allowed, apart from the compare-and-set itself.
 
-use holdfast_types::{RecordError, VolumeRecord};
+use std::collections::BTreeSet;
+
+use holdfast_types::{Epoch, RecordError, ReplicaId, StoreId, VolumeRecord};
 
 /// Whether a record can be one at all.
 ///
@@ -62,5 +64,26 @@ pub(super) fn may_follow(present: &VolumeRecord, next: &VolumeRecord) -> Result<
             "the endpoint of {replica} changes without a newer version"
         ));
     }
+    Ok(())
+}
+
+/// Goes on in `epoch` with one copy: no other store is recorded, and there is no primary yet.
+pub(super) fn go_on_with(
+    record: &mut VolumeRecord,
+    epoch: Epoch,
+    keep: &ReplicaId,
+) -> Result<(), String> {
+    if !record.members.contains_key(keep) {
+        return Err(format!("{keep} keeps no copy of this volume"));
+    }
+    for (replica, member) in &mut record.members {
+        if replica != keep {
+            member.store = StoreId::forgotten_in(epoch);
+        }
+    }
+    record.epoch = epoch;
+    record.primary = None;
+    record.isr = BTreeSet::from([keep.clone()]);
+    record.voters = record.isr.clone();
     Ok(())
 }

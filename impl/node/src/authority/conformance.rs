@@ -14,7 +14,9 @@ use holdfast_types::{
     VolumeId, VolumeRecord, WriteAck,
 };
 
-use super::{Authority, AuthorityError, Incarnation, LeaseRequest, RecordVersion, Recorded};
+use super::{
+    Authority, AuthorityError, Incarnation, LeaseRequest, RecordVersion, Recorded, RecoverRequest,
+};
 
 /// An authority under test.
 pub trait Rig {
@@ -90,6 +92,50 @@ pub async fn check(rig: &mut impl Rig) {
     only_the_serving_incarnation_renews(rig).await;
     a_confirmed_stop_ends_the_lease_at_once_and_for_good(rig).await;
     a_restart_waits_out_a_whole_lease_and_forgets_nothing(rig).await;
+    a_recovery_goes_beyond_every_promise_with_one_recorded_store(rig).await;
+}
+
+async fn a_recovery_goes_beyond_every_promise_with_one_recorded_store(rig: &mut impl Rig) {
+    let record = promoted(rig, "recovered").await;
+    let term = rig.lease_term();
+    let asked = |record: &VolumeRecord, keep: &str| RecoverRequest {
+        volume: record.volume,
+        expected: RecordVersion::of(record),
+        beyond: Epoch(record.epoch.0 + 7),
+        keep: replica(keep),
+    };
+    rig.restart().await;
+    let early = rig.authority().recover(asked(&record, "b")).await;
+    assert!(
+        matches!(early, Err(AuthorityError::LeaseHeld { .. })),
+        "a lease that the record forgot may be held: {early:?}"
+    );
+    rig.advance(term).await;
+    let mut stale = asked(&record, "b");
+    stale.expected.revision = Revision(0);
+    let conflict = rig.authority().recover(stale).await;
+    assert!(matches!(conflict, Err(AuthorityError::Conflict { .. })));
+    let nobody = rig.authority().recover(asked(&record, "x")).await;
+    assert!(matches!(nobody, Err(AuthorityError::Refused { .. })));
+    let recovered = rig.authority().recover(asked(&record, "b")).await;
+    let found = recovered.expect("nobody holds a lease").record;
+    assert_eq!(
+        found.epoch,
+        Epoch(record.epoch.0 + 8),
+        "beyond every promise"
+    );
+    assert_eq!(found.primary, None);
+    let alone = BTreeSet::from([replica("b")]);
+    assert_eq!((&found.isr, &found.voters), (&alone, &alone));
+    for (name, member) in &found.members {
+        let kept = member.store == record.members[name].store;
+        assert_eq!(kept, *name == replica("b"), "{name} is recorded no more");
+        let forgotten = member.store.forgotten_since();
+        assert_eq!(forgotten, (!kept).then_some(found.epoch), "{name}");
+    }
+    rig.restart().await;
+    let read = rig.authority().read(record.volume).await;
+    assert_eq!(read.expect("it is known").record, found);
 }
 
 async fn created(rig: &impl Rig, name: &str) -> VolumeRecord {
@@ -322,7 +368,7 @@ mod tests {
 
     use super::super::{
         Answer, Authority, EmbeddedAuthority, EmbeddedCore, LeaseGrant, LeaseRequest,
-        RecordVersion, Recorded,
+        RecordVersion, Recorded, RecoverRequest,
     };
     use super::{Rig, check};
     use std::sync::Mutex;
@@ -353,6 +399,10 @@ mod tests {
         fn mint_epoch(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded> {
             let now = *self.now.lock().unwrap();
             Box::pin(async move { self.core.lock().unwrap().mint_epoch(volume, expected, now) })
+        }
+        fn recover(&self, request: RecoverRequest) -> Answer<'_, Recorded> {
+            let now = *self.now.lock().unwrap();
+            Box::pin(async move { self.core.lock().unwrap().recover(&request, now) })
         }
         fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant> {
             let now = *self.now.lock().unwrap();
@@ -405,7 +455,7 @@ mod tests {
             restarts: Cell::new(0),
         };
         check(&mut rig).await;
-        assert_eq!(rig.restarts.get(), 2, "the suite restarts what it tests");
+        assert_eq!(rig.restarts.get(), 4, "the suite restarts what it tests");
     }
 
     /// The same authority on the machine's clock, with short leases.

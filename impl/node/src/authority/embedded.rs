@@ -14,14 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_types::{Revision, VolumeId, VolumeRecord};
+use holdfast_types::{Epoch, Revision, VolumeId, VolumeRecord};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::check;
 use super::durable_file::{replace_file, sync_directory};
 use super::lease::{Lease, LeaseClaim};
-use super::{Answer, Authority, AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded};
+use super::{
+    Answer, Authority, AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded,
+    RecoverRequest,
+};
 use crate::runtime::Clock;
 
 /// The version of the file format.
@@ -206,23 +209,41 @@ impl EmbeddedCore {
         let epoch = entry.recorded.record.epoch;
         let remaining = entry.lease.remaining(epoch, now);
         if !remaining.is_zero() {
-            return Err(AuthorityError::LeaseHeld {
-                epoch,
-                remaining_ms: u64::try_from(remaining.as_millis())
-                    .unwrap_or(u64::MAX)
-                    .max(1),
-            });
+            return Err(held(epoch, remaining));
         }
-        let minted = epoch
-            .checked_next()
-            .ok_or_else(|| AuthorityError::Refused {
-                reason: "the epochs of this volume are used up".into(),
-            })?;
+        let minted = next_epoch(epoch)?;
         let mut recorded = entry.recorded.clone();
         let claim = entry.lease.claim.clone();
         recorded.record.epoch = minted;
         recorded.record.revision = recorded.record.revision.next();
         recorded.record.primary = None;
+        self.replace(recorded, claim)
+    }
+
+    /// Moves a record that was rolled back forward.
+    ///
+    /// # Errors
+    /// On a conflict, or while any lease may be held: an earlier life may have granted one that the
+    /// record has forgotten, so a whole one is waited out from the opening.
+    pub fn recover(
+        &mut self,
+        request: &RecoverRequest,
+        now: Duration,
+    ) -> Result<Recorded, AuthorityError> {
+        let entry = self.entry_at(request.volume, request.expected)?;
+        let epoch = entry.recorded.record.epoch;
+        let forgotten = self.term.saturating_sub(now);
+        let remaining = entry.lease.remaining(epoch, now).max(forgotten);
+        if !remaining.is_zero() {
+            return Err(held(epoch, remaining));
+        }
+        let mut recorded = entry.recorded.clone();
+        let claim = entry.lease.claim.clone();
+        let minted = next_epoch(epoch.max(request.beyond))?;
+        check::go_on_with(&mut recorded.record, minted, &request.keep)
+            .map_err(|reason| AuthorityError::Refused { reason })?;
+        recorded.record.revision = recorded.record.revision.next();
+        recorded.last_primary = Some(request.keep.clone());
         self.replace(recorded, claim)
     }
 
@@ -386,6 +407,21 @@ fn read_volume_file(path: &Path) -> Result<VolumeFile, OpenError> {
     Ok(file)
 }
 
+fn held(epoch: Epoch, remaining: Duration) -> AuthorityError {
+    let remaining_ms = u64::try_from(remaining.as_millis()).unwrap_or(u64::MAX);
+    AuthorityError::LeaseHeld {
+        epoch,
+        remaining_ms: remaining_ms.max(1),
+    }
+}
+
+fn next_epoch(epoch: Epoch) -> Result<Epoch, AuthorityError> {
+    let refused = || AuthorityError::Refused {
+        reason: "the epochs of this volume are used up".into(),
+    };
+    epoch.checked_next().ok_or_else(refused)
+}
+
 /// An [`EmbeddedCore`] with the machine's clock, sleep included.
 pub struct EmbeddedAuthority {
     core: Mutex<EmbeddedCore>,
@@ -441,6 +477,13 @@ impl Authority for EmbeddedAuthority {
         Box::pin(async move {
             let mut core = self.core();
             core.mint_epoch(volume, expected, self.now())
+        })
+    }
+
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recorded> {
+        Box::pin(async move {
+            let mut core = self.core();
+            core.recover(&request, self.now())
         })
     }
 

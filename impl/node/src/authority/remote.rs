@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use holdfast_types::{VolumeId, VolumeRecord};
 
-use super::{Answer, Authority, AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded};
+use super::{
+    Answer, Authority, AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded,
+    RecoverRequest,
+};
 use crate::runtime::{ControlClient, ControlError, ControlReply, ControlRequest};
 
 /// A client of an authority elsewhere. An answer that does not come leaves the outcome unknown.
@@ -83,6 +86,10 @@ impl Authority for RemoteAuthority {
 
     fn mint_epoch(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded> {
         Box::pin(self.ask_recorded(ControlRequest::AuthorityMint { volume, expected }))
+    }
+
+    fn recover(&self, request: RecoverRequest) -> Answer<'_, Recorded> {
+        Box::pin(self.ask_recorded(ControlRequest::AuthorityRecover(request)))
     }
 
     fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant> {

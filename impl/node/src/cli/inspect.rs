@@ -29,8 +29,13 @@ pub(super) fn run(args: &InspectArgs) -> Result<(), Failure> {
     }
     let promise = found.promise;
     println!(
-        "promised epoch {}, role {}, incarnation {}",
-        promise.epoch, promise.role, promise.incarnation
+        "promised epoch {}, led by {}, role {}, incarnation {}",
+        promise.epoch,
+        promise
+            .leader
+            .map_or_else(|| "nobody known".to_owned(), |leader| leader.to_string()),
+        promise.role,
+        promise.incarnation
     );
     println!("{}", found.positions);
     for entry in found.lineage.entries() {

@@ -70,7 +70,22 @@ pub async fn promote(
     let minted = mint(authority, volume).await?;
     let record = &minted.record;
     tracing::info!(%volume, epoch = %record.epoch, "minted an epoch");
-    let promotion = collect(&minted, choice, promotion_wait)
+    carry_out(authority, &minted, choice, promotion_wait).await
+}
+
+/// Fences, decides and promotes in an epoch that was minted for it.
+///
+/// # Errors
+/// [`PromoteError`]; the epoch then has no primary, and another promotion mints a newer one.
+pub(super) async fn carry_out(
+    authority: &Arc<dyn Authority>,
+    minted: &Recorded,
+    choice: &Choice,
+    promotion_wait: Duration,
+) -> Result<(Promotion, VolumeRecord), PromoteError> {
+    let record = &minted.record;
+    let volume = record.volume;
+    let promotion = collect(minted, choice, promotion_wait)
         .await
         .map_err(|obstacle| PromoteError::Obstacle {
             epoch: record.epoch,
@@ -113,7 +128,7 @@ async fn mint(
     }
 }
 
-fn control(endpoint: Endpoint) -> ControlClient {
+pub(super) fn control(endpoint: Endpoint) -> ControlClient {
     ControlClient::tcp(endpoint.control, ANSWER_WAIT)
 }
 

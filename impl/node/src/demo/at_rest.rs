@@ -67,9 +67,7 @@ pub(crate) fn verify(
 mod tests {
     use bytes::Bytes;
     use holdfast_blockvol::{FormatOptions, MIN_LOG_BYTES, Role, Volume, VolumeOptions};
-    use holdfast_types::{
-        BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn, ReplicaId, SessionId, VolumeId,
-    };
+    use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn, ReplicaId, VolumeId};
 
     use super::verify;
     use crate::demo::failure::Failure;
@@ -83,7 +81,7 @@ mod tests {
         format.log_bytes = MIN_LOG_BYTES;
         Volume::create(directory, &format).unwrap();
         let store = Volume::open(directory, VolumeOptions::default()).unwrap();
-        store.admit_session(Epoch(1), SessionId(1)).unwrap();
+        store.fence(Epoch(1)).unwrap();
         store.set_role(Epoch(1), Role::Primary).unwrap();
         store.append_epoch_start(Epoch(1)).unwrap();
         let block = Bytes::from(vec![7; BLOCK_SIZE]);

@@ -13,7 +13,7 @@
 //! duplicate.
 
 use holdfast_types::{
-    BlockCount, BlockRange, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, VolumeId,
+    BlockCount, BlockRange, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, StoreId, VolumeId,
 };
 use holdfast_wire::{
     Append, BaseInstalled, Frame, Hello, HelloAck, LogPosition, Manifest, Message, RebuildBegin,
@@ -46,6 +46,8 @@ pub enum StoreCall {
         epoch: Epoch,
         /// The session.
         session: SessionId,
+        /// The store of the primary, which leads the epoch.
+        leader: StoreId,
     },
     /// Cut the log, durably.
     Truncate {
@@ -340,8 +342,13 @@ impl Receiver {
         self.check_hello(epoch, session, &hello, present)?;
         self.authority = Some((epoch, session));
         self.primary_head = hello.head;
+        let leader = hello.store;
         self.state = State::Admitting { hello };
-        Ok(StoreCall::Admit { epoch, session })
+        Ok(StoreCall::Admit {
+            epoch,
+            session,
+            leader,
+        })
     }
 
     fn append(&mut self, batch: Append) -> Result<StoreCall, Refusal> {

@@ -17,7 +17,7 @@ use holdfast_blockvol::{
     FlushBound, OpenError, Positions, Promise, PromiseError, Role, Subscription, Volume,
     VolumeOptions,
 };
-use holdfast_types::{DurabilityMode, Epoch, ReplicaFacts, SessionId};
+use holdfast_types::{DurabilityMode, Epoch, ReplicaFacts, SessionId, StoreId};
 use holdfast_wire::{LogPosition, Refusal};
 use tokio::sync::watch;
 
@@ -32,6 +32,8 @@ pub struct LocalStore {
     present: watch::Sender<Present>,
     /// Whether everything that this replica ever acknowledged as received is here.
     whole: AtomicBool,
+    /// Where this process last reported, as a candidate of which epoch, that its log ends.
+    reported: Mutex<Option<(Epoch, LogPosition)>>,
     _subscription: Subscription,
 }
 
@@ -87,6 +89,7 @@ impl LocalStore {
             moved,
             exclusive: Mutex::new(()),
             whole: AtomicBool::new(origin == Origin::Formatted),
+            reported: Mutex::default(),
             _subscription: subscription,
         }
     }
@@ -149,21 +152,18 @@ impl LocalStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes an epoch and a session of it durable, takes the replica's role, and reports the facts
-    /// as they are on the disk. Called alone, under [`LocalStore::exclusive`].
+    /// Makes an epoch, its leader and a session of it durable, takes the replica's role, and reports
+    /// the facts as they are on the disk. Called alone, under [`LocalStore::exclusive`].
     ///
     /// # Errors
-    /// A refusal when epoch or session is not newer, or the disk fails.
-    pub(crate) fn admit(&self, epoch: Epoch, session: SessionId) -> Result<ReplicaFacts, Refusal> {
-        let promise = self.volume.promise();
-        if promise.epoch == epoch && promise.role == Role::Primary {
-            // Nobody else's log goes into that of the epoch's own primary.
-            return Err(Refusal::OutOfTurn {
-                found: "a hello".into(),
-                expected: format!("nobody: this node is the primary of epoch {epoch}"),
-            });
-        }
-        let admitted = self.volume.admit_session(epoch, session);
+    /// A refusal when epoch or session is not newer, another leads the epoch, or the disk fails.
+    pub(crate) fn admit(
+        &self,
+        epoch: Epoch,
+        session: SessionId,
+        leader: StoreId,
+    ) -> Result<ReplicaFacts, Refusal> {
+        let admitted = self.volume.admit_session(epoch, session, leader);
         self.note_present();
         admitted.map_err(promise_refused)?;
         self.volume
@@ -199,7 +199,43 @@ impl LocalStore {
         self.note_present();
         fenced.map_err(promise_refused)?;
         let facts = self.volume.facts().map_err(store_failed)?;
+        *self.reported() = Some((epoch, end_of(&facts)));
         Ok((facts, self.is_whole()))
+    }
+
+    /// Takes the lead of an epoch, durably, if the log still ends where this process reported that it
+    /// does when it was a candidate: whoever chose it, chose it by that report (A9). Called alone,
+    /// under [`LocalStore::exclusive`].
+    ///
+    /// # Errors
+    /// What is in the way, in words.
+    pub(crate) fn lead(&self, epoch: Epoch) -> Result<(), String> {
+        let positions = self.volume.positions();
+        if !positions.is_trusted() {
+            return Err("its image is not trusted".into());
+        }
+        let reported = match *self.reported() {
+            Some((at, reported)) if at == epoch => reported,
+            Some(_) | None => {
+                return Err(format!(
+                    "this process made no report as a candidate of epoch {epoch}; promote again"
+                ));
+            }
+        };
+        let found = self.last();
+        if found != reported || positions.durable != found.lsn {
+            return Err(format!(
+                "its log ends at {}/{} (durable {}), not at {}/{}, where it reported; promote again",
+                found.epoch, found.lsn, positions.durable, reported.epoch, reported.lsn
+            ));
+        }
+        let led = self.volume.set_role(epoch, Role::Primary);
+        led.map(|_| ()).map_err(|error| error.to_string())
+    }
+
+    fn reported(&self) -> MutexGuard<'_, Option<(Epoch, LogPosition)>> {
+        // Every change of it is one assignment.
+        self.reported.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How far write-back may go under a durability mode.
@@ -209,6 +245,13 @@ impl LocalStore {
             DurabilityMode::SyncAll | DurabilityMode::SyncQuorum => FlushBound::Committed,
         });
     }
+}
+
+/// Where a log ends by a report of it.
+fn end_of(facts: &ReplicaFacts) -> LogPosition {
+    let lsn = facts.base.durable;
+    let epoch = facts.lineage.epoch_at(lsn).unwrap_or(Epoch(0));
+    LogPosition { lsn, epoch }
 }
 
 fn present_of(promise: Promise) -> Present {
@@ -232,6 +275,7 @@ pub(crate) fn promise_refused(error: PromiseError) -> Refusal {
         | PromiseError::NotFenced { promised, offered } => {
             Refusal::StaleEpoch { offered, promised }
         }
+        PromiseError::Led { epoch, leader } => Refusal::Led { epoch, leader },
         PromiseError::StaleSession { last, offered, .. } => Refusal::StaleSession { offered, last },
         PromiseError::Poisoned(poisoned) => store_failed(poisoned),
     }

@@ -27,8 +27,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use holdfast_blockvol::Role;
-use holdfast_types::{Epoch, Lsn, ReplicaId, SessionId, VolumeId, VolumeRecord};
+use holdfast_types::{Epoch, Lsn, ReplicaId, SessionId, StoreId, VolumeId, VolumeRecord};
 use tokio::sync::watch;
 use tokio::task::{JoinSet, block_in_place};
 
@@ -57,6 +56,11 @@ pub enum StopReason {
         /// That epoch, as far as it is known.
         by: Epoch,
     },
+    /// A replica follows another primary of the same epoch: the authority was rolled back.
+    LedByAnother {
+        /// The store of the other.
+        leader: StoreId,
+    },
     /// The authority gives this incarnation no lease.
     NoLease {
         /// What it said.
@@ -80,6 +84,10 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Deposed { by } => write!(f, "epoch {by} has begun"),
+            Self::LedByAnother { leader } => write!(
+                f,
+                "the store {leader} leads this epoch too: the authority was rolled back"
+            ),
             Self::NoLease { reason } => write!(f, "no lease: {reason}"),
             Self::StoreFailed { detail } => write!(f, "the store failed: {detail}"),
             Self::RecordRefused { detail } => {
@@ -311,13 +319,8 @@ impl Primary {
     /// Makes the role durable and logs the epoch-start entry.
     fn take_role(&self) -> Result<Lsn, String> {
         let _exclusive = self.store.exclusive();
+        self.store.lead(self.epoch)?;
         let volume = self.store.volume();
-        if !volume.positions().is_trusted() {
-            return Err("its image is not trusted".into());
-        }
-        volume
-            .set_role(self.epoch, Role::Primary)
-            .map_err(|error| error.to_string())?;
         let start = volume
             .append_epoch_start(self.epoch)
             .map_err(|error| error.to_string())?;
@@ -345,6 +348,7 @@ impl Primary {
     async fn give_up_lease(&self, reason: &StopReason) {
         match reason {
             StopReason::Asked
+            | StopReason::LedByAnother { .. }
             | StopReason::StoreFailed { .. }
             | StopReason::RecordRefused { .. } => {
                 let wait = self.services.lease.duration;

@@ -60,6 +60,12 @@ pub struct VolumeStatus {
     pub role: RoleName,
     /// The highest epoch made durable here.
     pub promised: Epoch,
+    /// The store that leads that epoch, as far as this one followed it.
+    #[serde(default)]
+    pub leader: Option<StoreId>,
+    /// Whether this process holds everything that this copy ever acknowledged as received.
+    #[serde(default)]
+    pub whole: bool,
     /// Last appended entry.
     pub head: Lsn,
     /// Last entry that survives a crash here.

@@ -13,11 +13,12 @@ use holdfast_node::config::{
 };
 use holdfast_node::nbd;
 use holdfast_node::runtime::{
-    ControlClient, ControlReply, ControlRequest, FrameReader, FrameWriter, Node, StreamError,
+    ControlClient, ControlError, ControlReply, ControlRequest, FrameReader, FrameWriter, Node,
+    StreamError,
 };
 use holdfast_types::{
     BLOCK_SIZE, BlockRange, DurabilityMode, Endpoint, EndpointVersion, EntryKind, Epoch, LogEntry,
-    Lsn, Member, ReplicaId, Revision, SessionId, VolumeId, VolumeRecord, WriteAck,
+    Lsn, Member, ReplicaId, Revision, SessionId, StoreId, VolumeId, VolumeRecord, WriteAck,
 };
 use holdfast_wire::{
     Append, Frame, Hello, HelloAck, LogPosition, Message, Refusal, SUPPORTED_VERSIONS,
@@ -25,12 +26,16 @@ use holdfast_wire::{
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use uuid::Uuid;
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Bytes of their logs, which the node would not have chosen.
 pub(crate) const LOG_BYTES: u64 = 2 << 20;
+
+/// The store of every primary that is not told otherwise.
+pub(crate) const STORE: StoreId = StoreId(Uuid::from_u128(42));
 
 /// Blocks of the volumes of these tests.
 pub(crate) const BLOCKS: u64 = 600;
@@ -47,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) volume: VolumeId,
     pub(crate) epoch: Epoch,
     pub(crate) session: SessionId,
+    /// The store that it says it has.
+    pub(crate) store: StoreId,
     reader: FrameReader<OwnedReadHalf>,
     writer: FrameWriter<OwnedWriteHalf>,
 }
@@ -159,8 +166,33 @@ impl Place {
     }
 
     pub(crate) async fn ask(&self, request: &ControlRequest) -> ControlReply {
+        self.try_ask(request).await.unwrap()
+    }
+
+    pub(crate) async fn try_ask(
+        &self,
+        request: &ControlRequest,
+    ) -> Result<ControlReply, ControlError> {
         let client = ControlClient::tcp(self.node().control_address(), PATIENCE);
-        client.ask(request).await.unwrap()
+        client.ask(request).await
+    }
+
+    /// Waits for a fact, and fails when it does not come about.
+    pub(crate) async fn until(&self, fact: &str, holds: impl Fn() -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(std::time::Instant::now() < deadline, "not: {fact}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// The authority's record.
+    pub(crate) async fn record(&self, volume: VolumeId) -> VolumeRecord {
+        let reply = self.ask(&ControlRequest::AuthorityRead { volume }).await;
+        let ControlReply::Recorded { recorded } = reply else {
+            panic!("no record");
+        };
+        recorded.record
     }
 
     /// A volume with a copy here, and its authority's record at epoch 1, without a primary.
@@ -209,11 +241,7 @@ impl Place {
 
     /// Has the authority mint the next epoch.
     pub(crate) async fn mint(&self, volume: VolumeId) -> Epoch {
-        let reply = self.ask(&ControlRequest::AuthorityRead { volume }).await;
-        let ControlReply::Recorded { recorded } = reply else {
-            panic!("no record");
-        };
-        let expected = RecordVersion::of(&recorded.record);
+        let expected = RecordVersion::of(&self.record(volume).await);
         let mint = ControlRequest::AuthorityMint { volume, expected };
         let ControlReply::Recorded { recorded } = self.ask(&mint).await else {
             panic!("not minted");
@@ -235,21 +263,15 @@ impl Place {
             let primary = self.node().primary(volume);
             primary.is_some_and(|primary| primary.is_serving())
         };
-        let deadline = std::time::Instant::now() + PATIENCE;
-        while !serves() {
-            assert!(std::time::Instant::now() < deadline, "nobody serves");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.until("it serves", serves).await;
         record.epoch
     }
 
-    /// The report of a candidate fenced at an epoch says that this process is not whole.
-    pub(crate) async fn may_have_lost_received(&self, volume: VolumeId, epoch: Epoch) -> bool {
-        let reply = self.ask(&ControlRequest::Fence { volume, epoch }).await;
-        let ControlReply::Fenced { report } = reply else {
-            panic!("not fenced: {reply:?}");
-        };
-        report.restarted
+    /// This process is not whole: it may lack what its copy acknowledged as received.
+    pub(crate) fn may_have_lost_received(&self, volume: VolumeId) -> bool {
+        let status = self.node().status();
+        let found = status.volumes.iter().find(|found| found.volume == volume);
+        !found.unwrap().whole
     }
 
     /// What the store has promised.
@@ -279,6 +301,7 @@ impl Place {
             volume,
             epoch: Epoch(epoch),
             session: SessionId(session),
+            store: STORE,
             reader: FrameReader::new(reader),
             writer: FrameWriter::new(writer),
         }
@@ -309,6 +332,8 @@ impl Peer {
             versions: SUPPORTED_VERSIONS,
             blocks,
             head,
+            primary: ReplicaId::new("p").unwrap(),
+            store: self.store,
         }))
         .await;
     }

@@ -239,9 +239,17 @@ impl Cluster {
 
     /// Asks the node that keeps the authority.
     pub(crate) async fn ask(&self, request: &ControlRequest) -> ControlReply {
+        self.try_ask(request).await.unwrap()
+    }
+
+    /// The same, when it may say no.
+    pub(crate) async fn try_ask(
+        &self,
+        request: &ControlRequest,
+    ) -> Result<ControlReply, ControlError> {
         let keeper = self.keeper.as_ref().unwrap();
         let client = ControlClient::tcp(keeper.control_address(), PATIENCE);
-        client.ask(request).await.unwrap()
+        client.ask(request).await
     }
 
     /// Asks one node.

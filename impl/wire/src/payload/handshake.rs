@@ -1,10 +1,10 @@
 //! `Hello` and `HelloAck`.
 
 use bytes::{BufMut, BytesMut};
-use holdfast_types::{BaseState, ReplicaFacts, StoreId};
+use holdfast_types::{BaseState, ReplicaFacts, ReplicaId};
 
 use crate::error::{EncodeError, WireError};
-use crate::fields::{Fields, put_lineage, put_position};
+use crate::fields::{Fields, put_lineage, put_position, put_text};
 use crate::header::VersionRange;
 use crate::message::{Hello, HelloAck};
 
@@ -13,6 +13,8 @@ pub(super) fn encode_hello(hello: &Hello, out: &mut BytesMut) {
     out.put_u16_le(hello.versions.max);
     out.put_u64_le(hello.blocks);
     put_position(out, hello.head);
+    put_text(out, hello.primary.as_str(), ReplicaId::MAX_LEN);
+    out.put_slice(hello.store.0.as_bytes());
 }
 
 pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, WireError> {
@@ -23,6 +25,8 @@ pub(super) fn decode_hello(fields: &mut Fields) -> Result<Hello, WireError> {
         },
         blocks: fields.u64("blocks")?,
         head: fields.position("head")?,
+        primary: fields.replica("primary")?,
+        store: fields.store("store")?,
     })
 }
 
@@ -43,7 +47,7 @@ pub(super) fn decode_hello_ack(fields: &mut Fields) -> Result<HelloAck, WireErro
         blocks: fields.u64("blocks")?,
         log_bytes: fields.u64("log bytes")?,
         facts: ReplicaFacts {
-            store: StoreId(uuid::Uuid::from_bytes(fields.array("store")?)),
+            store: fields.store("store")?,
             base: BaseState {
                 checkpoint: fields.lsn("checkpoint")?,
                 extent_bound: fields.lsn("extent bound")?,

@@ -1,7 +1,7 @@
 //! `Refusal`: a code, then the facts of that code.
 
 use bytes::{BufMut, BytesMut};
-use holdfast_types::{Epoch, SessionId};
+use holdfast_types::{Epoch, ReplicaId, SessionId};
 
 use crate::error::WireError;
 use crate::fields::{Fields, put_position, put_range, put_text};
@@ -36,6 +36,8 @@ mod code {
     pub(super) const STOPPING: u16 = 22;
     pub(super) const EPOCH_UNCONFIRMED: u16 = 23;
     pub(super) const MALFORMED: u16 = 24;
+    pub(super) const LED: u16 = 25;
+    pub(super) const IMPOSTOR: u16 = 26;
 }
 
 fn put_versions(out: &mut BytesMut, versions: VersionRange) {
@@ -155,6 +157,15 @@ pub(super) fn encode(refusal: &Refusal, out: &mut BytesMut) {
             put(out, code::EPOCH_UNCONFIRMED, &[offered.0]);
             put_optional(out, minted.map(|epoch| epoch.0));
         }
+        Refusal::Led { epoch, leader } => {
+            put(out, code::LED, &[epoch.0]);
+            out.put_slice(leader.0.as_bytes());
+        }
+        Refusal::Impostor { claimed, certified } => {
+            put(out, code::IMPOSTOR, &[]);
+            put_text(out, claimed.as_str(), ReplicaId::MAX_LEN);
+            put_text(out, certified, HALF_TEXT);
+        }
         Refusal::Malformed { detail } => {
             put(out, code::MALFORMED, &[]);
             put_text(out, detail, MAX_REFUSAL_TEXT);
@@ -241,6 +252,14 @@ pub(super) fn decode(fields: &mut Fields) -> Result<Refusal, WireError> {
         code::EPOCH_UNCONFIRMED => Refusal::EpochUnconfirmed {
             offered: fields.epoch("offered epoch")?,
             minted: optional(fields, "minted epoch known", "minted epoch")?.map(Epoch),
+        },
+        code::LED => Refusal::Led {
+            epoch: fields.epoch("led epoch")?,
+            leader: fields.store("leader")?,
+        },
+        code::IMPOSTOR => Refusal::Impostor {
+            claimed: fields.replica("claimed")?,
+            certified: fields.text(HALF_TEXT, "certified")?,
         },
         code::MALFORMED => Refusal::Malformed {
             detail: fields.text(MAX_REFUSAL_TEXT, "detail")?,

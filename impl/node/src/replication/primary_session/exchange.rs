@@ -6,7 +6,7 @@ use bytes::Bytes;
 use holdfast_blockvol::{BaseError, CursorError, PinError};
 use holdfast_engine::{CatchUpEvidence, Evidence, Interruption, RebuildEvidence, StoreStanding};
 use holdfast_types::{
-    BlockCount, Endpoint, Epoch, LogEntry, Lsn, ReplicaFacts, RetainedHistory, StoreId,
+    BlockCount, Endpoint, Epoch, LogEntry, Lsn, ReplicaFacts, ReplicaId, RetainedHistory, StoreId,
 };
 use holdfast_wire::{LogPosition, Manifest, Message, Sha256Digest};
 
@@ -152,12 +152,16 @@ pub enum Want {
 /// What this node's store did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Given {
-    /// The log, for a hello.
+    /// The log and whose it is, for a hello.
     Greeting {
         /// Size of the volume.
         blocks: BlockCount,
         /// The last entry.
         last: LogPosition,
+        /// The label of this node's copy.
+        primary: ReplicaId,
+        /// The identity of its store.
+        store: StoreId,
     },
     /// What can be proven of the log.
     History(Box<RetainedHistory>),

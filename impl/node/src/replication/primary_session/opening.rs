@@ -164,13 +164,21 @@ impl PrimarySession {
     ) -> Result<Stage, SessionError> {
         let next = match opening {
             Opening::Greeting => {
-                let Given::Greeting { blocks, last } = given else {
+                let Given::Greeting {
+                    blocks,
+                    last,
+                    primary,
+                    store,
+                } = given
+                else {
                     return Err(ungiven(given));
                 };
                 self.agenda.push_back(Todo::Send(Message::Hello(Hello {
                     versions: SUPPORTED_VERSIONS,
                     blocks,
                     head: last,
+                    primary,
+                    store,
                 })));
                 self.agenda.push_back(Todo::Flush);
                 self.tell(Finding::HelloSent);

@@ -195,7 +195,12 @@ impl Scene {
             lsn: Lsn(4),
             epoch: EPOCH,
         };
-        let waits = scene.given(Given::Greeting { blocks: 16, last });
+        let waits = scene.given(Given::Greeting {
+            blocks: 16,
+            last,
+            primary: ReplicaId::new("p").unwrap(),
+            store: StoreId(Uuid::from_u128(1)),
+        });
         assert_eq!(waits, Ok(Todo::Wait { until: NOW + STALL }));
         let hello = scene.sent.pop_front();
         assert!(matches!(hello, Some(Message::Hello(hello)) if hello.head == last));

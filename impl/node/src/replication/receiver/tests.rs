@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use holdfast_types::{
-    BaseState, BlockRange, EntryKind, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts, SessionId,
-    StoreId, VolumeId,
+    BaseState, BlockRange, EntryKind, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts, ReplicaId,
+    SessionId, StoreId, VolumeId,
 };
 use holdfast_wire::{
     Append, Frame, Hello, LogPosition, Message, RebuildBegin, RebuildSource, Refusal,
@@ -38,6 +38,13 @@ const fn at(lsn: u64, epoch: u64) -> LogPosition {
     }
 }
 
+/// The store of the primary.
+const LEADER: StoreId = StoreId(Uuid::from_u128(1));
+
+fn primary() -> ReplicaId {
+    ReplicaId::new("p").unwrap()
+}
+
 /// Where the primary's log ended when it said hello.
 const PRIMARY_HEAD: LogPosition = at(8, 5);
 
@@ -55,6 +62,8 @@ fn hello() -> Frame {
         versions: SUPPORTED_VERSIONS,
         blocks: BLOCKS,
         head: PRIMARY_HEAD,
+        primary: primary(),
+        store: LEADER,
     }))
 }
 
@@ -78,7 +87,8 @@ fn in_session(last: LogPosition) -> Receiver {
         call,
         Some(StoreCall::Admit {
             epoch: EPOCH,
-            session: SESSION
+            session: SESSION,
+            leader: LEADER,
         })
     );
     let facts = Box::new(facts(last.lsn.0));
@@ -374,6 +384,8 @@ fn a_hello_of_another_size_or_version_is_refused_with_what_is_here() {
         versions: SUPPORTED_VERSIONS,
         blocks: BLOCKS + 1,
         head: PRIMARY_HEAD,
+        primary: primary(),
+        store: LEADER,
     };
     assert!(matches!(with(other_size), Err(Refusal::Size { .. })));
     let newer = SUPPORTED_VERSIONS.max + 1;
@@ -384,6 +396,8 @@ fn a_hello_of_another_size_or_version_is_refused_with_what_is_here() {
         },
         blocks: BLOCKS,
         head: PRIMARY_HEAD,
+        primary: primary(),
+        store: LEADER,
     };
     assert!(matches!(with(other_version), Err(Refusal::Version { .. })));
 }
@@ -449,6 +463,8 @@ fn f91_a_hello_that_is_refused_asks_nothing_of_the_store() {
         versions: SUPPORTED_VERSIONS,
         blocks,
         head: PRIMARY_HEAD,
+        primary: primary(),
+        store: LEADER,
     };
     let check = |epoch, session, blocks| {
         receiver.check_hello(Epoch(epoch), SessionId(session), &hello(blocks), DURING)

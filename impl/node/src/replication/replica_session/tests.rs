@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_types::{
-    BaseState, BlockRange, EntryKind, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts, SessionId,
-    StoreId, VolumeId,
+    BaseState, BlockRange, EntryKind, Epoch, Lineage, LogEntry, Lsn, ReplicaFacts, ReplicaId,
+    SessionId, StoreId, VolumeId,
 };
 use holdfast_wire::{Append, Frame, Hello, LogPosition, Message, Refusal, SUPPORTED_VERSIONS};
 use uuid::Uuid;
@@ -37,6 +37,8 @@ fn session() -> ReplicaSession {
         versions: SUPPORTED_VERSIONS,
         blocks: 16,
         head: LogPosition::START,
+        primary: ReplicaId::new("p").unwrap(),
+        store: StoreId(Uuid::from_u128(9)),
     };
     let before = Present {
         epoch: Epoch(1),

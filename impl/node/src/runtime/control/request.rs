@@ -1,5 +1,6 @@
 //! What can be asked of a node, and the answers.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use holdfast_types::{
@@ -9,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::super::status::{EventRow, NodeStatus};
-use crate::authority::{AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded};
+use crate::authority::{
+    AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded, RecoverRequest,
+};
 use crate::controller::decide::{FenceReport, Promotion};
 
 /// One copy of a volume that is to be created.
@@ -104,6 +107,15 @@ pub enum ControlRequest {
         /// Whether what may be lost is accepted.
         forced: bool,
     },
+    /// Move an authority that was rolled back past what the nodes have seen, and go on with one copy.
+    RecoverAuthority {
+        /// The volume, by name or id.
+        volume: String,
+        /// The copy to go on with; every other is rebuilt from it.
+        keep: ReplicaId,
+        /// Members that do not answer and are gone for good: what they have promised is not known.
+        without: BTreeSet<ReplicaId>,
+    },
     /// Everything about this node.
     Status,
     /// The recovery events after a sequence number.
@@ -139,6 +151,8 @@ pub enum ControlRequest {
         /// What is compared with.
         expected: RecordVersion,
     },
+    /// To the authority that this node serves.
+    AuthorityRecover(RecoverRequest),
     /// To the authority that this node serves.
     AuthorityRenew(LeaseRequest),
     /// To the authority that this node serves.

@@ -11,7 +11,7 @@ use super::super::export::PrimaryExport;
 use super::super::primary::{Primary, StopReason};
 use super::{Life, NodeShared};
 use crate::authority::{RecordVersion, Recorded};
-use crate::controller::rollback::Known;
+use crate::controller::rollback::{Found, Known};
 
 /// How often the records are read when nobody says that they changed.
 const READ_EVERY: Duration = Duration::from_millis(500);
@@ -56,8 +56,13 @@ fn known(node: &NodeShared) -> BTreeMap<VolumeId, Known> {
     };
     // Without the lock on the slots: a store may keep its callers waiting.
     let known = slots.into_iter().map(|(volume, store, read)| {
-        let promised = store.volume().promise().epoch;
-        (volume, Known { promised, read })
+        let promise = store.volume().promise();
+        let known = Known {
+            promised: promise.epoch,
+            leader: promise.leader,
+            read,
+        };
+        (volume, known)
     });
     known.collect()
 }
@@ -73,7 +78,7 @@ fn rolled_back(
     for (volume, known) in known {
         let mut found = records.iter().map(|recorded| &recorded.record);
         let recorded = found.find(|record| record.volume == *volume);
-        let rolled_back = known.against(recorded.map(RecordVersion::of));
+        let rolled_back = known.against(recorded.map(Found::of));
         node.recovery.note_rollback(*volume, rolled_back);
         if rolled_back.is_some() {
             refused.insert(*volume);

@@ -18,6 +18,7 @@ use super::{Life, NodeShared};
 use crate::authority::{Authority, AuthorityError};
 use crate::controller::decide::FenceReport;
 use crate::controller::drive::{Choice, promote, tell_members};
+use crate::controller::recover::recover;
 
 /// How long another node may take for one step of creating a volume.
 const MEMBER_WAIT: Duration = Duration::from_secs(60);
@@ -66,6 +67,11 @@ impl NodeShared {
                 replica,
                 forced,
             } => self.promote(&volume, replica, forced).await,
+            ControlRequest::RecoverAuthority {
+                volume,
+                keep,
+                without,
+            } => self.recover_authority(&volume, &keep, &without).await,
             ControlRequest::Status => Ok(ControlReply::Status(Box::new(self.status()))),
             ControlRequest::Events { after } => Ok(ControlReply::Events {
                 events: self.events(after),
@@ -83,6 +89,7 @@ impl NodeShared {
             | ControlRequest::AuthorityCreate { .. }
             | ControlRequest::AuthorityCompareAndSet { .. }
             | ControlRequest::AuthorityMint { .. }
+            | ControlRequest::AuthorityRecover(_)
             | ControlRequest::AuthorityRenew(_)
             | ControlRequest::AuthorityEnd(_)) => self.ask_authority(authority).await,
         }
@@ -111,6 +118,7 @@ impl NodeShared {
             ControlRequest::AuthorityMint { volume, expected } => {
                 recorded(authority.mint_epoch(volume, expected).await)
             }
+            ControlRequest::AuthorityRecover(request) => recorded(authority.recover(request).await),
             ControlRequest::AuthorityRenew(request) => authority
                 .renew_lease(request)
                 .await
@@ -128,6 +136,7 @@ impl NodeShared {
             | ControlRequest::CreateVolume(_)
             | ControlRequest::ListVolumes
             | ControlRequest::Promote { .. }
+            | ControlRequest::RecoverAuthority { .. }
             | ControlRequest::Status
             | ControlRequest::Events { .. }
             | ControlRequest::Shutdown => return Err("not a request to the authority".into()),
@@ -266,6 +275,23 @@ impl NodeShared {
         let volume = self.resolve(volume).await?;
         let wait = self.config.limits.promotion_wait;
         let (promotion, record) = promote(&self.authority, volume, &choice, wait)
+            .await
+            .map_err(|error| error.to_string())?;
+        Ok(ControlReply::Promoted {
+            promotion: Box::new(promotion),
+            record: Box::new(record),
+        })
+    }
+
+    async fn recover_authority(
+        &self,
+        volume: &str,
+        keep: &ReplicaId,
+        without: &BTreeSet<ReplicaId>,
+    ) -> Result<ControlReply, String> {
+        let volume = self.resolve(volume).await?;
+        let wait = self.config.limits.promotion_wait;
+        let (promotion, record) = recover(&self.authority, volume, keep, without, wait)
             .await
             .map_err(|error| error.to_string())?;
         Ok(ControlReply::Promoted {

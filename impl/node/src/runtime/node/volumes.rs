@@ -183,6 +183,8 @@ impl NodeShared {
             log_bytes: store.log_bytes(),
             role,
             promised: promise.epoch,
+            leader: promise.leader,
+            whole: slot.store.is_whole(),
             head: positions.head,
             durable: positions.durable,
             committed: positions.committed,

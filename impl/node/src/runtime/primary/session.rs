@@ -83,6 +83,13 @@ pub(super) async fn run(primary: &Arc<Primary>, token: &FencingToken) -> Session
     {
         primary.stop(StopReason::Deposed { by: *promised });
     }
+    if let Some(Refusal::Led { epoch, leader }) = end.reason.refusal()
+        && *epoch == primary.epoch
+    {
+        tracing::error!(volume = %primary.volume(), %epoch, %leader, replica = %token.replica,
+            "the authority was rolled back: a replica follows another primary of this epoch");
+        primary.stop(StopReason::LedByAnother { leader: *leader });
+    }
     if let Some(fault) = end.reason.fault() {
         report(primary, token, fault);
     }
@@ -186,7 +193,7 @@ impl<'a> Driver<'a> {
         Self {
             primary,
             session,
-            source: SessionSource::new(Arc::clone(&primary.store)),
+            source: SessionSource::new(Arc::clone(&primary.store), primary.services.id.clone()),
             pace: None,
             link: None,
             watched: Watched {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use holdfast_blockvol::{BaseSource, PinError, RetentionPin};
-use holdfast_types::Lsn;
+use holdfast_types::{Lsn, ReplicaId};
 use holdfast_wire::Manifest;
 
 use super::super::local_store::LocalStore;
@@ -16,6 +16,8 @@ use crate::replication::{Given, PinnedBase, StoreFault, Want};
 /// One session's claims on this node's store. Its calls block on the disk.
 pub struct SessionSource {
     store: Arc<LocalStore>,
+    /// The label under which this node is the primary.
+    primary: ReplicaId,
     retention: Option<RetentionPin>,
     base: Option<BaseSource>,
 }
@@ -23,9 +25,10 @@ pub struct SessionSource {
 impl SessionSource {
     /// A session's, which holds nothing yet.
     #[must_use]
-    pub const fn new(store: Arc<LocalStore>) -> Self {
+    pub const fn new(store: Arc<LocalStore>, primary: ReplicaId) -> Self {
         Self {
             store,
+            primary,
             retention: None,
             base: None,
         }
@@ -37,6 +40,8 @@ impl SessionSource {
             Want::Greeting => Ok(Given::Greeting {
                 blocks: self.store.volume().blocks(),
                 last: self.store.last(),
+                primary: self.primary.clone(),
+                store: self.store.volume().store_id(),
             }),
             Want::History => Ok(Given::History(Box::new(self.store.volume().history()))),
             Want::EpochAt { lsn } => Ok(Given::Epoch(self.store.volume().lineage().epoch_at(lsn))),

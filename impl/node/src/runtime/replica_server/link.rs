@@ -141,8 +141,12 @@ impl ReplicaLink {
 
     fn perform(&mut self, call: StoreCall) -> Result<Performed, Refusal> {
         let outcome = match call {
-            StoreCall::Admit { epoch, session } => StoreOutcome::Admitted {
-                facts: Box::new(self.store.admit(epoch, session)?),
+            StoreCall::Admit {
+                epoch,
+                session,
+                leader,
+            } => StoreOutcome::Admitted {
+                facts: Box::new(self.store.admit(epoch, session, leader)?),
                 last: self.store.last(),
             },
             StoreCall::Truncate { to } => {
