@@ -26,6 +26,20 @@ fn nodes_told(said: &str) -> Vec<u32> {
         .collect()
 }
 
+/// Waits until the demo has told its three nodes.
+fn until_nodes_are_told(demo: &mut Process, directory: &Path) -> Vec<u32> {
+    let log = directory.join("demo.log");
+    demo.until("tells its nodes", || {
+        let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+        let nodes = nodes_told(&said);
+        if nodes.len() == 3 {
+            Ok(nodes)
+        } else {
+            Err(said)
+        }
+    })
+}
+
 fn runs(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // A process that nobody has waited for yet is over all the same.
@@ -73,16 +87,7 @@ fn a7_the_demo_ends_with_every_block_of_every_copy_as_it_was_acknowledged() {
 fn when_the_demo_is_killed_its_nodes_end_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut demo = start(dir.path());
-    let log = dir.path().join("demo.log");
-    let nodes = demo.until("tells its nodes", || {
-        let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
-        let nodes = nodes_told(&said);
-        if nodes.len() == 3 {
-            Ok(nodes)
-        } else {
-            Err(said)
-        }
-    });
+    let nodes = until_nodes_are_told(&mut demo, dir.path());
     assert!(nodes.iter().all(|pid| runs(*pid)));
     demo.kill();
     let ended = wait::until("the end of the nodes", wait::PATIENCE, || {
@@ -100,16 +105,7 @@ fn when_the_demo_is_killed_its_nodes_end_too() {
 fn an_interrupted_demo_stops_its_nodes_and_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let mut demo = start(dir.path());
-    let log = dir.path().join("demo.log");
-    let nodes = demo.until("tells its nodes", || {
-        let said = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
-        let nodes = nodes_told(&said);
-        if nodes.len() == 3 {
-            Ok(nodes)
-        } else {
-            Err(said)
-        }
-    });
+    let nodes = until_nodes_are_told(&mut demo, dir.path());
     assert_eq!(demo.terminate().code(), Some(1));
     assert!(demo.log().contains("interrupted"), "{}", demo.log());
     assert!(
