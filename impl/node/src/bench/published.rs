@@ -166,7 +166,21 @@ impl Published {
 mod tests {
     use std::path::Path;
 
-    use super::file_system;
+    use super::super::cases::CASES;
+    use super::{JSON, PAGE, Published, file_system, fs};
+
+    const RESULTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/results");
+
+    #[test]
+    fn the_published_page_says_what_the_published_figures_say() {
+        let read = |name| fs::read_to_string(Path::new(RESULTS).join(name)).unwrap();
+        let published: Published = serde_json::from_str(&read(JSON)).unwrap();
+        assert_eq!(read(PAGE), published.page(), "`--publish` writes both");
+        for (name, _) in CASES {
+            let found = published.rows.iter().any(|row| row.case.starts_with(name));
+            assert!(found, "nothing is published of {name}");
+        }
+    }
 
     #[test]
     fn the_file_system_is_that_of_the_deepest_mount_point() {
