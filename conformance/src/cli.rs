@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_conformance::environment::{Environment, find_workspace};
 use holdfast_conformance::l1::{self, InstanceWalk};
+#[cfg(feature = "l2")]
+use holdfast_conformance::l2;
 use holdfast_conformance::product::{Disagreement, Patience};
 use holdfast_conformance::published;
 use holdfast_conformance::report::Row;
@@ -75,6 +77,9 @@ struct Report {
 enum Level {
     /// The engine, by the exhaustive product with the session specification.
     L1,
+    /// Engine, executors and stores, stepped along the session specification.
+    #[cfg(feature = "l2")]
+    L2,
 }
 
 #[derive(Args)]
@@ -225,6 +230,8 @@ fn run_report(report: &Report) -> Result<u8, Environment> {
         if report.level.is_empty() || report.level.contains(level) {
             match level {
                 Level::L1 => good &= report_l1(report)?,
+                #[cfg(feature = "l2")]
+                Level::L2 => good &= report_l2(report)?,
             }
         }
     }
@@ -256,6 +263,43 @@ fn report_l1(report: &Report) -> Result<bool, Environment> {
         );
         for (number, disagreement) in walk.kept.iter().enumerate() {
             let path = report.traces.join(format!("l1-{instance}-{number}.jsonl"));
+            write_trace(&path, &disagreement.trace.to_lines())?;
+            explain(disagreement, &path);
+        }
+    }
+    print_row(&row, report.json);
+    Ok(row.is_green())
+}
+
+#[cfg(feature = "l2")]
+fn report_l2(report: &Report) -> Result<bool, Environment> {
+    let mut outings = l2::outings(report.full);
+    let chosen = &report.instance;
+    outings.retain(|outing| {
+        let name = outing.spec.instance().name;
+        chosen.is_empty() || chosen.iter().any(|c| c == name)
+    });
+    let patience = Patience {
+        kept: KEPT,
+        fail_fast: report.fail_fast,
+    };
+    let (row, tours) = l2::report(&outings, patience, l2::Lens::default());
+    for (outing, tour) in &tours {
+        let (instance, walk) = (outing.spec.instance().name, &tour.walk);
+        eprintln!(
+            "{instance:<16} {:>7} states {:>7} edges {:>6} refusals {:>5} classes, {} steps of {} clusters, \
+             {} late frames {:>7.2} s",
+            walk.states,
+            walk.edges_total,
+            walk.disabled_total,
+            tour.classes,
+            tour.taken,
+            tour.fresh,
+            tour.late_frames,
+            walk.seconds
+        );
+        for (number, disagreement) in walk.kept.iter().enumerate() {
+            let path = report.traces.join(format!("l2-{instance}-{number}.jsonl"));
             write_trace(&path, &disagreement.trace.to_lines())?;
             explain(disagreement, &path);
         }

@@ -2,7 +2,7 @@
 //! where they differ.
 //!
 //! `model/` and `impl/` share nothing but names; here, and only here, one is translated into the
-//! other. Each level drives more of the product ([`l1`]: the engine alone) through the
+//! other. Each level drives more of the product ([`l1`]: the engine alone; `l2`: with its executors and stores) through the
 //! specification's own actions and compares after every step: the outcome, the refusal with its
 //! facts, the pins, and the whole abstract state.
 //!
@@ -14,6 +14,8 @@
 
 pub mod environment;
 pub mod l1;
+#[cfg(feature = "l2")]
+pub mod l2;
 pub mod product;
 pub mod published;
 pub mod report;

@@ -14,6 +14,8 @@ pub struct Row {
     /// Enabled edges that are moves of what surrounds the implementation: it is told nothing, and what
     /// is seen is that it stays as it is.
     pub edges_of_surroundings: u64,
+    /// Enabled edges that the product, driven as a whole, never takes; none where it is the engine alone.
+    pub edges_out_of_reach: u64,
     /// Disabled `(state, action)` pairs of the specification: what has to be refused.
     pub disabled_total: u64,
     /// Those that the implementation refused for the same reason, its state unchanged.

@@ -75,21 +75,8 @@ fn on_volume(
 ) -> Result<(), Unmade> {
     match call {
         Authority::Assign { volume, assignment } => {
-            let Said {
-                epoch,
-                revision,
-                replicas,
-            } = assignment;
-            let mut named = Vec::new();
-            for slot in spec.slots_of(volume) {
-                if let Some(said) = replicas[slot] {
-                    let said = translate::named(said).map_err(|what| unsayable(&what))?;
-                    named.push((names.replica(spec.place(slot).1), said));
-                }
-            }
-            let (epoch, revision) = (translate::epoch(epoch), translate::revision(revision));
-            let assignment = Assignment::new(translate::volume(volume), epoch, revision, named)
-                .map_err(|invalid| unsayable(&invalid))?;
+            let assignment =
+                named_assignment(spec, names, volume, assignment).map_err(Unmade::Unsayable)?;
             keep_outcomes(registry.assign(now, assignment, out)?, answer);
         }
         Authority::Fence { volume, epoch } => {
@@ -102,7 +89,33 @@ fn on_volume(
     Ok(())
 }
 
-fn authority(names: &Names, begin: Begin) -> SenderAuthority {
+/// An assignment in the product's words.
+///
+/// # Errors
+/// When it has none for it.
+pub(crate) fn named_assignment(
+    spec: &Spec,
+    names: &Names,
+    volume: u8,
+    said: Said,
+) -> Result<Assignment, String> {
+    let mut named = Vec::new();
+    for slot in spec.slots_of(volume) {
+        if let Some(said) = said.replicas[slot] {
+            let said = translate::named(said)?;
+            named.push((names.replica(spec.place(slot).1), said));
+        }
+    }
+    let (epoch, revision) = (
+        translate::epoch(said.epoch),
+        translate::revision(said.revision),
+    );
+    Assignment::new(translate::volume(volume), epoch, revision, named)
+        .map_err(|invalid| invalid.to_string())
+}
+
+/// Whom a call that begins a session names.
+pub(crate) fn authority(names: &Names, begin: Begin) -> SenderAuthority {
     SenderAuthority {
         volume: translate::volume(begin.volume),
         replica: names.replica(begin.replica),

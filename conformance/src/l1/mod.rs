@@ -22,7 +22,7 @@ use crate::report::Row;
 
 pub mod answer;
 pub mod calibrate;
-mod calls;
+pub(crate) mod calls;
 pub mod rig;
 pub mod trace;
 pub mod translate;
@@ -155,6 +155,7 @@ pub fn report(specs: &[Session], patience: Patience, lens: Lens) -> (Row, Vec<In
         disabled_checked: sum(|walk| walk.disabled_checked),
         disagreements: sum(|walk| walk.disagreements),
         edges_of_surroundings: sum(|walk| walk.edges_of_surroundings),
+        edges_out_of_reach: 0,
         hidden_states: sum(|walk| walk.hidden_states),
         blind_spots,
         states: sum(|walk| walk.states),

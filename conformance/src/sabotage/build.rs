@@ -45,15 +45,18 @@ pub enum Verdict {
 /// [`Environment`] when cargo or a built program cannot be started.
 pub fn run(scratch: &Scratch, check: &Check) -> Result<Verdict, Environment> {
     match check {
-        Check::L1 => run_l1(scratch),
+        // Level 1 drives the engine alone: the node is not built for it.
+        Check::L1 => run_level(scratch, "l1", &["--no-default-features"]),
+        Check::L2 => run_level(scratch, "l2", &[]),
         Check::Test { package, name } => run_tests(scratch, package, name),
     }
 }
 
-fn run_l1(scratch: &Scratch) -> Result<Verdict, Environment> {
+fn run_level(scratch: &Scratch, level: &str, features: &[&str]) -> Result<Verdict, Environment> {
     let mut build = cargo(scratch);
     build.args(["build", "--release", "--locked", "--quiet"]);
     build.args(["-p", "holdfast-conformance", "--bins"]);
+    build.args(features);
     match execute(scratch, &mut build, BUILD_LIMIT)? {
         Ended::TimedOut => return Ok(Verdict::TimedOut),
         Ended::With(status, said) if !status.success() => {
@@ -68,7 +71,7 @@ fn run_l1(scratch: &Scratch) -> Result<Verdict, Environment> {
             "report",
             "--json",
             "--level",
-            "l1",
+            level,
             "--fail-fast",
             "--traces",
         ])

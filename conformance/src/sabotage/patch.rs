@@ -28,6 +28,8 @@ const MAX_PATCH_BYTES: u64 = 64 * 1024;
 pub enum Check {
     /// The exhaustive product of specification and engine.
     L1,
+    /// Engine, executors and stores, stepped along the specification.
+    L2,
     /// Tests of one crate, by a part of their name: `cargo test -p PACKAGE NAME`.
     Test {
         /// The crate.
@@ -41,6 +43,7 @@ impl fmt::Display for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::L1 => f.write_str("l1"),
+            Self::L2 => f.write_str("l2"),
             Self::Test { package, name } => write!(f, "cargo test -p {package} {name}"),
         }
     }
@@ -53,12 +56,13 @@ impl FromStr for Check {
         let words: Vec<&str> = text.split_whitespace().collect();
         match words.as_slice() {
             ["l1"] => Ok(Self::L1),
+            ["l2"] => Ok(Self::L2),
             ["cargo", "test", "-p", package, name] => Ok(Self::Test {
                 package: (*package).to_owned(),
                 name: (*name).to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} names no check: use `l1` or `cargo test -p PACKAGE NAME`"
+                "{text:?} names no check: use `l1`, `l2` or `cargo test -p PACKAGE NAME`"
             )),
         }
     }

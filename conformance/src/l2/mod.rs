@@ -1,0 +1,160 @@
+//! Level 2: engine, executors and stores, stepped by the specification's own actions.
+//!
+//! ```text
+//!   specification --(steps within reach)--> graph --(tours)--> cluster: engine, sessions, stores
+//!                                                       compared after every step
+//! ```
+//!
+//! The cluster is the product itself: the orchestrated engine, both ends of every session as the node
+//! runs them, frames encoded and decoded, stores on simulated disks. What is left out are sockets,
+//! clocks and threads. The rig plays the authority and the world, and has the sessions go on, one
+//! thing at a time ([`rig`]).
+//!
+//! After each step are compared: what the engine is told (the reports and histories that the stores
+//! give, field by field), its answer or refusal, every field of its state, the positions and lineages
+//! of the stores, the entries and images of copies that are in sync. Frames of sessions that are over
+//! come late and must be refused to no effect, and what such a session told last it tells again.
+//!
+//! What the product never asks for is *out of reach* here, by the rules in [`reach`]; it is counted.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use holdfast_model::checking::Spec as _;
+use holdfast_model::session::Session;
+
+use crate::l1;
+use crate::product::{Patience, Walk};
+use crate::report::Row;
+
+pub mod calibrate;
+pub mod cluster;
+pub mod disks;
+pub mod line;
+pub mod observe;
+pub mod reach;
+pub mod rig;
+pub mod walk;
+
+pub use rig::{Lens, Rig};
+pub use walk::{Targets, Tour};
+
+/// Instances toured at the same time.
+const WORKERS: usize = 2;
+
+/// States of an instance that are looked at: all of the smaller ones.
+const STATES_OF_EVERY_BUILD: usize = 15_000;
+const STATES_OF_A_LONG_RUN: usize = 60_000;
+
+/// The instances, each with what is taken of it on every build, and in a long run.
+const INSTANCES: &[(&str, Targets, Targets)] = &[
+    ("smallest", Targets::Edges, Targets::Edges),
+    ("facts", Targets::Classes, Targets::Classes),
+    ("authority", Targets::Classes, Targets::Classes),
+    ("budget", Targets::Classes, Targets::Classes),
+    ("rebuild", Targets::Classes, Targets::Edges),
+    ("laggard", Targets::Classes, Targets::Classes),
+    ("two-senders", Targets::Classes, Targets::Classes),
+    ("two-volumes", Targets::Classes, Targets::Classes),
+    ("epochs", Targets::Classes, Targets::Classes),
+];
+
+/// One instance and what is taken of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Outing {
+    /// The instance.
+    pub spec: Session,
+    /// What is taken.
+    pub targets: Targets,
+    /// Among so many of its states.
+    pub states_max: usize,
+}
+
+/// What every build takes, or a long run.
+#[must_use]
+pub fn outings(full: bool) -> Vec<Outing> {
+    let outing = |&(name, often, seldom): &(&str, Targets, Targets)| {
+        let spec = l1::narrowed(name)?;
+        let (targets, states_max) = if full {
+            (seldom, STATES_OF_A_LONG_RUN)
+        } else {
+            (often, STATES_OF_EVERY_BUILD)
+        };
+        Some(Outing {
+            spec,
+            targets,
+            states_max,
+        })
+    };
+    INSTANCES.iter().filter_map(outing).collect()
+}
+
+/// Tours all outings in the product, seen through `lens`.
+///
+/// # Panics
+/// When a worker does, which is a defect of the checker.
+#[must_use]
+pub fn run(outings: &[Outing], patience: Patience, lens: Lens) -> Vec<(Outing, Tour)> {
+    let next = AtomicUsize::new(0);
+    let tours = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let place = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&outing) = outings.get(place) else {
+                return;
+            };
+            let tour = walk::tour(
+                outing.spec,
+                outing.targets,
+                outing.states_max,
+                lens,
+                patience,
+            );
+            let mut done = tours.lock().expect("a worker that panics ends the run");
+            done.push((place, outing, tour));
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            worker.join().expect("a worker that panics ends the run");
+        }
+    });
+    let mut tours = tours
+        .into_inner()
+        .expect("a worker that panics ends the run");
+    tours.sort_by_key(|(place, ..)| *place);
+    tours
+        .into_iter()
+        .map(|(_, outing, tour)| (outing, tour))
+        .collect()
+}
+
+/// The figures of this level, and the tours.
+#[must_use]
+pub fn report(outings: &[Outing], patience: Patience, lens: Lens) -> (Row, Vec<(Outing, Tour)>) {
+    let began = Instant::now();
+    let blind_spots = calibrate::blind_spots(&lens).len() as u64;
+    let tours = run(outings, patience, lens);
+    let sum = |figure: fn(&Walk<Session>) -> u64| tours.iter().map(|(_, t)| figure(&t.walk)).sum();
+    let row = Row {
+        level: "L2",
+        edges_total: sum(|walk| walk.edges_total),
+        edges_covered: sum(|walk| walk.edges_covered),
+        disabled_total: sum(|walk| walk.disabled_total),
+        disabled_checked: sum(|walk| walk.disabled_checked),
+        disagreements: sum(|walk| walk.disagreements),
+        edges_of_surroundings: sum(|walk| walk.edges_of_surroundings),
+        edges_out_of_reach: tours.iter().map(|(_, tour)| tour.out_of_reach).sum(),
+        hidden_states: 0,
+        blind_spots,
+        states: sum(|walk| walk.states),
+        instances: tours
+            .iter()
+            .map(|(outing, _)| outing.spec.instance().name)
+            .collect(),
+        seconds: began.elapsed().as_secs_f64(),
+    };
+    (row, tours)
+}
