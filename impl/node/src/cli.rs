@@ -13,6 +13,7 @@ mod authority;
 mod inspect;
 mod logging;
 mod node;
+mod plan;
 mod promote;
 mod replica;
 mod status;
@@ -27,7 +28,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, BenchCommand};
 use crate::demo::{self, DemoArgs};
-use crate::runtime::{ControlClient, ControlError, ControlReply, ControlRequest, NodePlace};
+use crate::runtime::{
+    ControlClient, ControlError, ControlReply, ControlRequest, NodePlace, ProblemKind,
+};
 
 /// A replicated block volume whose recovery protocol is a model-checked specification.
 #[derive(Debug, Parser)]
@@ -51,6 +54,8 @@ enum Command {
     /// One node's copy of a volume: replace a lost one.
     #[command(subcommand)]
     Replica(replica::ReplicaCommand),
+    /// What moving a volume's primary would decide, and why, without doing it.
+    Plan(plan::PlanArgs),
     /// Move a volume's primary: mint an epoch, fence the copies, promote the best.
     Promote(promote::PromoteArgs),
     /// The authority: move one forward that was rolled back.
@@ -128,9 +133,12 @@ impl From<ControlError> for Failure {
             ControlError::Unreachable { .. } | ControlError::Unexpected { .. } => {
                 Self::Environment(error.to_string())
             }
-            ControlError::Failed { .. } | ControlError::Authority(_) => {
-                Self::Finding(error.to_string())
-            }
+            ControlError::Failed { problem } => match problem.kind {
+                ProblemKind::Invalid | ProblemKind::TooLarge => Self::Usage(problem.what),
+                ProblemKind::NotFound | ProblemKind::Refused => Self::Finding(problem.what),
+                ProblemKind::Unavailable => Self::Environment(problem.what),
+            },
+            ControlError::Authority(_) => Self::Finding(error.to_string()),
         }
     }
 }
@@ -159,6 +167,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Events(args) => on_runtime(status::run_events(args)),
         Command::Replica(command) => on_runtime(replica::run(command)),
         Command::Authority(command) => on_runtime(authority::run(command)),
+        Command::Plan(args) => on_runtime(plan::run(args)),
         Command::Promote(args) => on_runtime(promote::run(args)),
     }
 }

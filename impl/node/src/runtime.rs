@@ -6,7 +6,7 @@
 //! | `local_store` | one store of this node, and who may touch it |
 //! | `replica_server` | connections of primaries, each driving a [`crate::replication::ReplicaSession`] |
 //! | `primary` | a volume that this node serves: gate, commit, lease, membership, and its sessions, each driving a [`crate::replication::PrimarySession`] |
-//! | `control` | requests between nodes and from commands, JSON in the wire's frames |
+//! | `control` | the HTTP API: requests between nodes and from commands |
 //!
 //! A driver decides nothing: the engine decides about recovery, the commit rule about
 //! acknowledgements, the authority about roles.
@@ -25,7 +25,7 @@ mod status;
 pub use clock::Clock;
 pub use control::{
     ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
-    VolumePlan,
+    Problem, ProblemKind, VolumePlan,
 };
 pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;

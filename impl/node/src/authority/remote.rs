@@ -112,6 +112,7 @@ impl Authority for RemoteAuthority {
                 | ControlReply::Fenced { .. }
                 | ControlReply::Recorded { .. }
                 | ControlReply::Records { .. }
+                | ControlReply::Plan(_)
                 | ControlReply::Promoted { .. }
                 | ControlReply::Status(_)
                 | ControlReply::Events { .. }

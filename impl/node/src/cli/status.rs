@@ -1,16 +1,20 @@
 //! `holdfast status` and `holdfast events`.
 
+use std::io::IsTerminal;
 use std::time::Duration;
 
 use clap::Args;
 
 use super::{At, Failure, print_json};
-use crate::runtime::{ControlReply, ControlRequest, VolumeStatus};
+use crate::runtime::{ControlReply, ControlRequest, EventRow, VolumeStatus};
 
 const WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
+    /// Again and again, each second, until interrupted.
+    #[arg(long)]
+    watch: bool,
     /// One JSON object instead of text.
     #[arg(long)]
     json: bool,
@@ -20,6 +24,9 @@ pub(super) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct EventsArgs {
+    /// Go on with those that come, until interrupted.
+    #[arg(long)]
+    follow: bool,
     /// Only events after this number.
     #[arg(long, value_name = "SEQUENCE")]
     after: Option<u64>,
@@ -30,7 +37,27 @@ pub(super) struct EventsArgs {
     at: At,
 }
 
+/// How often a watched node is asked.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a followed node is asked.
+const FOLLOW_EVERY: Duration = Duration::from_millis(500);
+
 pub(super) async fn run(args: StatusArgs) -> Result<(), Failure> {
+    loop {
+        if args.watch && !args.json && std::io::stdout().is_terminal() {
+            // To the upper left corner of an empty screen.
+            print!("\x1b[H\x1b[2J");
+        }
+        show(&args).await?;
+        if !args.watch {
+            return Ok(());
+        }
+        tokio::time::sleep(WATCH_EVERY).await;
+    }
+}
+
+async fn show(args: &StatusArgs) -> Result<(), Failure> {
     let ControlReply::Status(status) = args.at.ask(&ControlRequest::Status, WAIT).await? else {
         return Err(Failure::unexpected());
     };
@@ -100,12 +127,24 @@ fn print_volume(volume: &VolumeStatus) {
 }
 
 pub(super) async fn run_events(args: EventsArgs) -> Result<(), Failure> {
-    let request = ControlRequest::Events { after: args.after };
-    let ControlReply::Events { events } = args.at.ask(&request, WAIT).await? else {
-        return Err(Failure::unexpected());
-    };
+    let mut after = args.after;
+    loop {
+        let request = ControlRequest::Events { after };
+        let ControlReply::Events { events } = args.at.ask(&request, WAIT).await? else {
+            return Err(Failure::unexpected());
+        };
+        after = events.last().map(|event| event.sequence).or(after);
+        print_events(events, args.json)?;
+        if !args.follow {
+            return Ok(());
+        }
+        tokio::time::sleep(FOLLOW_EVERY).await;
+    }
+}
+
+fn print_events(events: Vec<EventRow>, json: bool) -> Result<(), Failure> {
     for event in events {
-        if args.json {
+        if json {
             print_json(&event)?;
             continue;
         }

@@ -158,6 +158,7 @@ async fn records(at: &At) -> Result<Vec<Recorded>, Failure> {
         | ControlReply::Store { .. }
         | ControlReply::Fenced { .. }
         | ControlReply::Recorded { .. }
+        | ControlReply::Plan(_)
         | ControlReply::Promoted { .. }
         | ControlReply::Status(_)
         | ControlReply::Events { .. }

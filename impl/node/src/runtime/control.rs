@@ -1,10 +1,13 @@
-//! Requests between nodes, and from commands: JSON in the wire's control frames, one at a time on a
-//! connection, over TCP (nodes) or the node's Unix socket (commands).
+//! The API of a node, HTTP and JSON, one request on a connection or many: on its Unix socket for
+//! commands, on TCP for other nodes, and for commands elsewhere. `route` lists the routes.
 
 mod client;
+mod problem;
 mod request;
+mod route;
 mod server;
 
 pub use client::{ControlClient, NodePlace};
+pub use problem::{Problem, ProblemKind};
 pub use request::{ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, VolumePlan};
 pub(crate) use server::{serve_tcp, serve_unix};

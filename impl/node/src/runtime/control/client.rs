@@ -5,15 +5,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use holdfast_types::{Epoch, SessionId, VolumeId};
-use holdfast_wire::{Frame, Message};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::client::conn::http1;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
-use uuid::Uuid;
 
-use super::super::framed::{FrameReader, FrameWriter, StreamError};
+use super::problem::Problem;
 use super::request::{ControlError, ControlReply, ControlRequest};
+use super::route::{Call, REPLY_MAX};
 
 /// Where a node takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,14 +45,21 @@ pub struct ControlClient {
     wait: Duration,
 }
 
-/// A control frame is about no volume and no session of the replication protocol.
-pub(super) fn control_frame(message: Message) -> Frame {
-    Frame {
-        volume: VolumeId(Uuid::nil()),
-        epoch: Epoch(0),
-        session: SessionId(0),
-        message,
-    }
+/// Why there was no answer.
+#[derive(Debug, Error)]
+enum ExchangeError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("the request cannot be put: {0}")]
+    Request(#[from] hyper::http::Error),
+    #[error("not what the API says: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("the answer: {0}")]
+    Body(Box<dyn std::error::Error + Send + Sync>),
+    #[error("timed out waiting for the answer")]
+    TimedOut,
 }
 
 impl ControlClient {
@@ -74,17 +86,15 @@ impl ControlClient {
     /// # Errors
     /// [`ControlError`].
     pub async fn ask(&self, request: &ControlRequest) -> Result<ControlReply, ControlError> {
-        let unreachable = |error: StreamError| ControlError::Unreachable {
-            place: self.place.to_string(),
-            detail: error.to_string(),
-        };
-        let doing = "waiting for the answer";
         let answer = timeout(self.wait, self.exchange(request))
             .await
-            .unwrap_or(Err(StreamError::TimedOut { doing }))
-            .map_err(unreachable)?;
+            .unwrap_or(Err(ExchangeError::TimedOut))
+            .map_err(|error| ControlError::Unreachable {
+                place: self.place.to_string(),
+                detail: error.to_string(),
+            })?;
         match answer {
-            ControlReply::Failed { reason } => Err(ControlError::Failed { reason }),
+            ControlReply::Failed { problem } => Err(ControlError::Failed { problem }),
             ControlReply::AuthorityError { error } => Err(ControlError::Authority(error)),
             reply @ (ControlReply::Done
             | ControlReply::Node(_)
@@ -92,6 +102,7 @@ impl ControlClient {
             | ControlReply::Fenced { .. }
             | ControlReply::Recorded { .. }
             | ControlReply::Records { .. }
+            | ControlReply::Plan(_)
             | ControlReply::Promoted { .. }
             | ControlReply::Status(_)
             | ControlReply::Events { .. }
@@ -107,54 +118,52 @@ impl ControlClient {
         }
     }
 
-    async fn exchange(&self, request: &ControlRequest) -> Result<ControlReply, StreamError> {
-        match &self.place {
+    async fn exchange(&self, request: &ControlRequest) -> Result<ControlReply, ExchangeError> {
+        let call = request.call()?;
+        let (status, body) = match &self.place {
             NodePlace::Tcp(address) => {
                 let stream = TcpStream::connect(address).await?;
                 stream.set_nodelay(true)?;
-                let (reader, writer) = stream.into_split();
-                exchange_over(reader, writer, request).await
+                send(stream, &address.to_string(), call).await?
             }
             NodePlace::Unix(path) => {
-                let (reader, writer) = UnixStream::connect(path).await?.into_split();
-                exchange_over(reader, writer, request).await
+                let stream = UnixStream::connect(path).await?;
+                send(stream, "localhost", call).await?
             }
+        };
+        if status.is_success() {
+            return Ok(request.read_reply(&body)?);
         }
+        let problem: Problem = serde_json::from_slice(&body)?;
+        Ok(ControlReply::Failed { problem })
     }
 }
 
-async fn exchange_over(
-    reader: impl AsyncRead + Unpin,
-    writer: impl AsyncWrite + Unpin,
-    request: &ControlRequest,
-) -> Result<ControlReply, StreamError> {
-    let invalid = |error: serde_json::Error| {
-        StreamError::Io(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+/// Sends one call over a fresh connection.
+async fn send(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    host: &str,
+    call: Call,
+) -> Result<(StatusCode, Bytes), ExchangeError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Ends with this call, on every way out.
+    let mut driver = JoinSet::new();
+    driver.spawn(connection);
+    let method = if call.changes {
+        Method::POST
+    } else {
+        Method::GET
     };
-    let json = serde_json::to_vec(request).map_err(invalid)?;
-    let mut writer = FrameWriter::new(writer);
-    let frame = control_frame(Message::ControlRequest(json.into()));
-    writer.send(&frame).await?;
-    writer.flush().await?;
-    let mut reader = FrameReader::new(reader);
-    match reader.next().await?.message {
-        Message::ControlReply(json) => serde_json::from_slice(&json).map_err(invalid),
-        Message::Hello(_)
-        | Message::HelloAck(_)
-        | Message::Append(_)
-        | Message::Received { .. }
-        | Message::Barrier { .. }
-        | Message::BarrierAck { .. }
-        | Message::Truncate { .. }
-        | Message::Truncated { .. }
-        | Message::RebuildBegin(_)
-        | Message::RebuildReady
-        | Message::RebuildChunk(_)
-        | Message::RebuildProgress { .. }
-        | Message::Manifest(_)
-        | Message::BaseInstalled(_)
-        | Message::Refusal(_)
-        | Message::Heartbeat { .. }
-        | Message::ControlRequest(_) => Err(StreamError::Closed),
-    }
+    let request = Request::builder()
+        .method(method)
+        .uri(call.path)
+        .header(header::HOST, host)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::CONNECTION, "close")
+        .body(Full::new(Bytes::from(call.body)))?;
+    let response = sender.send_request(request).await?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), REPLY_MAX);
+    let body = body.collect().await.map_err(ExchangeError::Body)?;
+    Ok((status, body.to_bytes()))
 }

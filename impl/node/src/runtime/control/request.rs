@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::super::status::{EventRow, NodeStatus};
+use super::problem::Problem;
 use crate::authority::{
     AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded, RecoverRequest,
 };
 use crate::controller::decide::{FenceReport, Promotion};
+use crate::controller::plan::Plan;
 
 /// One copy of a volume that is to be created.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +84,11 @@ pub enum ControlRequest {
         /// The epoch.
         epoch: Epoch,
     },
+    /// Report as a candidate would, without being fenced.
+    Report {
+        /// The volume.
+        volume: VolumeId,
+    },
     /// Stop serving in an epoch, and say so to the authority.
     StepDown {
         /// The volume.
@@ -98,6 +105,11 @@ pub enum ControlRequest {
     CreateVolume(VolumePlan),
     /// Every volume's record.
     ListVolumes,
+    /// What moving the primary would decide.
+    Plan {
+        /// The volume, by name or id.
+        volume: String,
+    },
     /// Move the primary.
     Promote {
         /// The volume, by name or id.
@@ -187,6 +199,8 @@ pub enum ControlReply {
         /// The records.
         records: Vec<Recorded>,
     },
+    /// A promotion, thought through.
+    Plan(Box<Plan>),
     /// A promotion that was carried out.
     Promoted {
         /// What was decided.
@@ -211,7 +225,7 @@ pub enum ControlReply {
     /// The request was not carried out.
     Failed {
         /// Why, and what to do.
-        reason: String,
+        problem: Problem,
     },
 }
 
@@ -227,10 +241,10 @@ pub enum ControlError {
         detail: String,
     },
     /// The node says no.
-    #[error("{reason}")]
+    #[error("{problem}")]
     Failed {
         /// Why.
-        reason: String,
+        problem: Problem,
     },
     /// The authority says no.
     #[error(transparent)]

@@ -1,116 +1,291 @@
-//! Answering requests: connections of other nodes and of commands.
+//! The HTTP API of a node: on its Unix socket for commands, on its control address for other nodes and
+//! for commands elsewhere, on the address of the authority that it serves.
+//!
+//! Promises: connections, headers, bodies and the time that a request may take to arrive are bounded
+//! (F45); what was begun is carried out whether or not its caller stays; what cannot be understood is
+//! refused with a [`Problem`] and disturbs nobody else.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_wire::Message;
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use super::super::framed::{FrameReader, FrameWriter, StreamError};
 use super::super::node::NodeShared;
-use super::client::control_frame;
+use super::problem::{Problem, ProblemKind};
 use super::request::{ControlReply, ControlRequest};
+use super::route::{EventsQuery, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody};
 
-/// Connections served at once.
+/// Connections served at once, of each listener.
 const CONNECTIONS_MAX: usize = 256;
 
-/// How long a connection may be silent.
+/// How long a connection may be silent, a head or a body take to arrive.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// The most bytes of a request's head.
+const HEAD_MAX: usize = 64 << 10;
+
+type Node = State<Arc<NodeShared>>;
+
+fn router(node: Arc<NodeShared>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status))
+        .route("/v1/events", get(events))
+        .route("/v1/volumes", get(volumes).post(create_volume))
+        .route("/v1/volumes/{volume}/plan", get(plan))
+        .route("/v1/volumes/{volume}/promote", post(promote))
+        .route("/v1/volumes/{volume}/recover-authority", post(recover))
+        .route("/v1/volumes/{volume}/replace-store", post(replace_store))
+        .route("/v1/shutdown", post(shutdown))
+        .route("/v1/node", post(between_nodes))
+        .fallback(async || {
+            refused(Problem::new(
+                ProblemKind::NotFound,
+                "there is no such route",
+            ))
+        })
+        .method_not_allowed_fallback(async || {
+            let what = "this route takes another method: GET looks, POST changes";
+            (
+                StatusCode::METHOD_NOT_ALLOWED,
+                json(&Problem::invalid(what)),
+            )
+        })
+        .with_state(node)
+}
+
+async fn status(State(node): Node) -> Response {
+    carry_out(node, ControlRequest::Status).await
+}
+
+async fn events(State(node): Node, query: Result<Query<EventsQuery>, QueryRejection>) -> Response {
+    match query {
+        Ok(Query(EventsQuery { after })) => carry_out(node, ControlRequest::Events { after }).await,
+        Err(error) => refused(Problem::invalid(error.body_text())),
+    }
+}
+
+async fn volumes(State(node): Node) -> Response {
+    carry_out(node, ControlRequest::ListVolumes).await
+}
+
+async fn create_volume(State(node): Node, body: Body) -> Response {
+    with(node, body, ControlRequest::CreateVolume).await
+}
+
+async fn plan(State(node): Node, Path(volume): Path<String>) -> Response {
+    carry_out(node, ControlRequest::Plan { volume }).await
+}
+
+async fn promote(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
+    let request = |PromoteBody { replica, forced }| ControlRequest::Promote {
+        volume,
+        replica,
+        forced,
+    };
+    with(node, body, request).await
+}
+
+async fn recover(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
+    let request = |RecoverBody { keep, without }| ControlRequest::RecoverAuthority {
+        volume,
+        keep,
+        without,
+    };
+    with(node, body, request).await
+}
+
+async fn replace_store(State(node): Node, Path(volume): Path<String>) -> Response {
+    carry_out(node, ControlRequest::ReplaceStore { volume }).await
+}
+
+async fn shutdown(State(node): Node) -> Response {
+    carry_out(node, ControlRequest::Shutdown).await
+}
+
+/// What nodes ask of each other: the answer is tagged, refusals of the authority included.
+async fn between_nodes(State(node): Node, body: Body) -> Response {
+    let request = match read::<ControlRequest>(body).await {
+        Ok(request) if request.has_own_route() => {
+            let what = "this request has a route of its own";
+            return refused(Problem::invalid(what));
+        }
+        Ok(request) => request,
+        Err(problem) => return refused(problem),
+    };
+    match answer(node, request).await {
+        ControlReply::Failed { problem } => refused(problem),
+        reply => json(&reply),
+    }
+}
+
+async fn with<T: DeserializeOwned>(
+    node: Arc<NodeShared>,
+    body: Body,
+    request: impl FnOnce(T) -> ControlRequest,
+) -> Response {
+    match read(body).await {
+        Ok(asked) => carry_out(node, request(asked)).await,
+        Err(problem) => refused(problem),
+    }
+}
+
+/// Reads a body, within its bounds.
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, Problem> {
+    let invalid = |error: &dyn std::fmt::Display| Problem::invalid(format!("the body: {error}"));
+    let bytes = match timeout(IDLE, to_bytes(body, REQUEST_MAX)).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) => {
+            let source = std::error::Error::source(&error);
+            if source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>()) {
+                let what = format!("a body has at most {REQUEST_MAX} bytes");
+                return Err(Problem::new(ProblemKind::TooLarge, what));
+            }
+            return Err(invalid(&error));
+        }
+        Err(_) => return Err(Problem::invalid("the body did not arrive in time")),
+    };
+    serde_json::from_slice(&bytes).map_err(|error| invalid(&error))
+}
+
+/// Carries a request out, and puts the answer as its route has it.
+async fn carry_out(node: Arc<NodeShared>, request: ControlRequest) -> Response {
+    match answer(node, request).await {
+        ControlReply::Status(status) => json(&status),
+        ControlReply::Events { events } => json(&events),
+        ControlReply::Records { records } => json(&records),
+        ControlReply::Plan(plan) => json(&plan),
+        ControlReply::Promoted { promotion, record } => json(&Promoted { promotion, record }),
+        ControlReply::Store { store } => json(&MadeStore { store }),
+        ControlReply::Failed { problem } => refused(problem),
+        ControlReply::AuthorityError { error } => refused(error.into()),
+        ControlReply::Done
+        | ControlReply::Node(_)
+        | ControlReply::Fenced { .. }
+        | ControlReply::Recorded { .. }
+        | ControlReply::Lease(_) => json(&serde_json::json!({})),
+    }
+}
+
+/// Carries a request out to its end, whether or not the caller waits for it.
+async fn answer(node: Arc<NodeShared>, request: ControlRequest) -> ControlReply {
+    let task = tokio::spawn(async move {
+        tokio::select! {
+            reply = node.answer(request) => reply,
+            () = node.crashed() => ControlReply::Failed {
+                problem: Problem::new(ProblemKind::Unavailable, "this node has stopped"),
+            },
+        }
+    });
+    task.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "a request was not carried out to its end");
+        let what = "the request was not carried out to its end; the node's log says why";
+        ControlReply::Failed {
+            problem: Problem::new(ProblemKind::Unavailable, what),
+        }
+    })
+}
+
+fn json(value: &impl Serialize) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(body) => ([(header::CONTENT_TYPE, "application/json")], body).into_response(),
+        Err(error) => {
+            tracing::error!(%error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+fn refused(problem: Problem) -> Response {
+    let status = StatusCode::from_u16(problem.kind.status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, json(&problem)).into_response()
+}
 
 /// Serves a TCP address until the node stops.
 pub(crate) async fn serve_tcp(node: Arc<NodeShared>, listener: TcpListener) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let door = Door::new(node);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = node.stopping() => return,
+            () = door.node.stopping() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (reader, writer) = stream.into_split();
-                spawn(&node, &slots, reader, writer);
-            }
+            Ok((stream, _)) => door.let_in(stream),
             Err(error) => pause(&error).await,
         }
     }
 }
 
-/// Serves a Unix socket until the node stops.
+/// Serves the Unix socket until the node stops.
 pub(crate) async fn serve_unix(node: Arc<NodeShared>, listener: UnixListener) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let door = Door::new(node);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = node.stopping() => return,
+            () = door.node.stopping() => return,
         };
         match accepted {
-            Ok((stream, _)) => {
-                let (reader, writer) = stream.into_split();
-                spawn(&node, &slots, reader, writer);
-            }
+            Ok((stream, _)) => door.let_in(stream),
             Err(error) => pause(&error).await,
         }
     }
 }
 
 async fn pause(error: &std::io::Error) {
-    tracing::warn!(%error, "cannot accept a control connection");
+    tracing::warn!(%error, "cannot accept a connection of the API");
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-fn spawn(
-    node: &Arc<NodeShared>,
-    slots: &Arc<Semaphore>,
-    reader: impl AsyncRead + Unpin + Send + 'static,
-    writer: impl AsyncWrite + Unpin + Send + 'static,
-) {
-    // Beyond the bound a connection is closed at once: its caller tries again.
-    let Ok(slot) = Arc::clone(slots).try_acquire_owned() else {
-        return;
-    };
-    let node = Arc::clone(node);
-    tokio::spawn(async move {
-        let _slot = slot;
-        tokio::select! {
-            _ = answer_all(&node, FrameReader::new(reader), FrameWriter::new(writer)) => {}
-            () = node.crashed() => {}
-        }
-    });
+/// What the connections of a listener share.
+struct Door {
+    node: Arc<NodeShared>,
+    router: Router,
+    slots: Arc<Semaphore>,
 }
 
-async fn answer_all<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
-    node: &Arc<NodeShared>,
-    mut reader: FrameReader<R>,
-    mut writer: FrameWriter<W>,
-) -> Result<(), StreamError> {
-    loop {
-        let doing = "waiting for a request";
-        let frame = timeout(IDLE, reader.next())
-            .await
-            .map_err(|_| StreamError::TimedOut { doing })??;
-        let Message::ControlRequest(json) = frame.message else {
-            return Ok(());
-        };
-        let reply = match serde_json::from_slice::<ControlRequest>(&json) {
-            Ok(request) => node.answer(request).await,
-            Err(error) => ControlReply::Failed {
-                reason: format!("not a request: {error}"),
-            },
-        };
-        let json = serde_json::to_vec(&reply).unwrap_or_default();
-        let frame = control_frame(Message::ControlReply(json.into()));
-        if writer.send(&frame).await.is_err() {
-            let reply = ControlReply::Failed {
-                reason: "the answer is larger than a control frame".into(),
-            };
-            let json = serde_json::to_vec(&reply).unwrap_or_default();
-            writer
-                .send(&control_frame(Message::ControlReply(json.into())))
-                .await?;
+impl Door {
+    fn new(node: Arc<NodeShared>) -> Self {
+        Self {
+            router: router(Arc::clone(&node)),
+            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            node,
         }
-        writer.flush().await?;
+    }
+
+    fn let_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        // Beyond the bound a connection is closed at once: its caller tries again.
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            return;
+        };
+        let (node, router) = (Arc::clone(&self.node), self.router.clone());
+        tokio::spawn(async move {
+            let _slot = slot;
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(IDLE)
+                .max_buf_size(HEAD_MAX)
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            tokio::select! {
+                ended = connection => if let Err(error) = ended {
+                    tracing::debug!(%error, "a connection of the API ended");
+                },
+                () = node.crashed() => {}
+            }
+        });
     }
 }

@@ -11,13 +11,16 @@ use holdfast_types::{
 use tokio::task::block_in_place;
 use uuid::Uuid;
 
-use super::super::control::{ControlClient, ControlReply, ControlRequest, NodeFacts, VolumePlan};
+use super::super::control::{
+    ControlClient, ControlReply, ControlRequest, NodeFacts, Problem, ProblemKind, VolumePlan,
+};
 use super::super::primary::StopReason;
 use super::super::status::EventRow;
 use super::{Life, NodeShared};
 use crate::authority::{Authority, AuthorityError};
 use crate::controller::decide::FenceReport;
 use crate::controller::drive::{Choice, promote, tell_members};
+use crate::controller::plan::plan;
 use crate::controller::recover::recover;
 
 /// How long another node may take for one step of creating a volume.
@@ -37,10 +40,10 @@ impl NodeShared {
     pub(crate) async fn answer(self: &Arc<Self>, request: ControlRequest) -> ControlReply {
         self.carry_out(request)
             .await
-            .unwrap_or_else(|reason| ControlReply::Failed { reason })
+            .unwrap_or_else(|problem| ControlReply::Failed { problem })
     }
 
-    async fn carry_out(self: &Arc<Self>, request: ControlRequest) -> Result<ControlReply, String> {
+    async fn carry_out(self: &Arc<Self>, request: ControlRequest) -> Result<ControlReply, Problem> {
         match request {
             ControlRequest::Identify => Ok(ControlReply::Node(self.facts.clone())),
             ControlRequest::CreateStore {
@@ -50,6 +53,7 @@ impl NodeShared {
             } => self.create_store(volume, blocks, log_bytes).await,
             ControlRequest::ReplaceStore { volume } => self.replace_store(&volume).await,
             ControlRequest::Fence { volume, epoch } => self.fence(volume, epoch).await,
+            ControlRequest::Report { volume } => self.report(volume),
             ControlRequest::StepDown { volume, epoch } => self.step_down(volume, epoch).await,
             ControlRequest::RecordChanged { .. } => {
                 self.record_changed.notify_one();
@@ -58,9 +62,12 @@ impl NodeShared {
             ControlRequest::CreateVolume(plan) => self.create_volume(plan).await,
             ControlRequest::ListVolumes => {
                 let records = self.authority.volumes().await;
-                records
-                    .map(|records| ControlReply::Records { records })
-                    .map_err(|error| error.to_string())
+                Ok(ControlReply::Records { records: records? })
+            }
+            ControlRequest::Plan { volume } => {
+                let volume = self.resolve(&volume).await?;
+                let planned = plan(&self.authority, volume).await?;
+                Ok(ControlReply::Plan(Box::new(planned)))
             }
             ControlRequest::Promote {
                 volume,
@@ -96,9 +103,10 @@ impl NodeShared {
     }
 
     /// Requests to the authority that this node serves.
-    async fn ask_authority(&self, request: ControlRequest) -> Result<ControlReply, String> {
+    async fn ask_authority(&self, request: ControlRequest) -> Result<ControlReply, Problem> {
         let Some(authority) = &self.served_authority else {
-            return Err("this node serves no authority; ask the node that does".into());
+            let what = "this node serves no authority; ask the node that does";
+            return Err(Problem::new(ProblemKind::NotFound, what));
         };
         let recorded = |answer: Result<_, AuthorityError>| {
             answer.map(|recorded| ControlReply::Recorded {
@@ -131,15 +139,19 @@ impl NodeShared {
             | ControlRequest::CreateStore { .. }
             | ControlRequest::ReplaceStore { .. }
             | ControlRequest::Fence { .. }
+            | ControlRequest::Report { .. }
             | ControlRequest::StepDown { .. }
             | ControlRequest::RecordChanged { .. }
             | ControlRequest::CreateVolume(_)
             | ControlRequest::ListVolumes
+            | ControlRequest::Plan { .. }
             | ControlRequest::Promote { .. }
             | ControlRequest::RecoverAuthority { .. }
             | ControlRequest::Status
             | ControlRequest::Events { .. }
-            | ControlRequest::Shutdown => return Err("not a request to the authority".into()),
+            | ControlRequest::Shutdown => {
+                return Err(Problem::invalid("not a request to the authority"));
+            }
         };
         Ok(answer.unwrap_or_else(|error| ControlReply::AuthorityError { error }))
     }
@@ -150,35 +162,37 @@ impl NodeShared {
         volume: VolumeId,
         blocks: BlockCount,
         log_bytes: u64,
-    ) -> Result<ControlReply, String> {
+    ) -> Result<ControlReply, Problem> {
         match self.authority.read(volume).await {
             Err(AuthorityError::UnknownVolume { .. }) => {}
             Ok(known) if self.store(volume).is_none() => {
                 let name = known.record.name;
-                return Err(replace_advice(&name));
+                return Err(replace_advice(&name).into());
             }
             Ok(_) => {}
-            Err(error) => return Err(error.to_string()),
+            Err(error) => return Err(error.into()),
         }
         let store = block_in_place(|| self.ensure_store(volume, blocks, log_bytes))?;
         Ok(ControlReply::Store { store })
     }
 
     /// A fresh store in place of one that is lost, on an operator's word (F58).
-    async fn replace_store(&self, volume: &str) -> Result<ControlReply, String> {
+    async fn replace_store(&self, volume: &str) -> Result<ControlReply, Problem> {
         let volume = self.resolve(volume).await?;
         let recorded = self.authority.read(volume).await;
-        let record = recorded.map_err(|error| error.to_string())?.record;
+        let record = recorded?.record;
         let name = &record.name;
         if !record.members.contains_key(&self.facts.id) {
-            return Err(format!("this node keeps no copy of {name:?}"));
+            let what = format!("this node keeps no copy of {name:?}");
+            return Err(Problem::new(ProblemKind::NotFound, what));
         }
         if let Some(store) = self.store(volume) {
             let store = store.volume().store_id();
             return Err(format!(
                 "this node has a store of {name:?} ({store}); to give it up, stop the node and move \
                  its directory away first"
-            ));
+            )
+            .into());
         }
         let log_bytes = self.log_bytes_of(&record).await?;
         let store = block_in_place(|| self.ensure_store(volume, record.blocks, log_bytes))?;
@@ -203,10 +217,8 @@ impl NodeShared {
     }
 
     /// A candidate is fenced: its old role ends first, the epoch is durable before the answer.
-    async fn fence(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, String> {
-        let store = self
-            .store(volume)
-            .ok_or("the volume has no store on this node")?;
+    async fn fence(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, Problem> {
+        let store = self.store(volume).ok_or_else(no_store)?;
         self.depose(volume, epoch).await;
         let (facts, whole) =
             block_in_place(|| store.fence(epoch)).map_err(|refusal| refusal.to_string())?;
@@ -219,14 +231,26 @@ impl NodeShared {
         })
     }
 
-    async fn step_down(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, String> {
+    /// What a candidate would report, of this moment; nothing is promised.
+    fn report(&self, volume: VolumeId) -> Result<ControlReply, Problem> {
+        let store = self.store(volume).ok_or_else(no_store)?;
+        let facts = block_in_place(|| store.volume().facts()).map_err(|error| error.to_string())?;
+        Ok(ControlReply::Fenced {
+            report: Box::new(FenceReport {
+                facts,
+                restarted: !store.is_whole(),
+            }),
+        })
+    }
+
+    async fn step_down(&self, volume: VolumeId, epoch: Epoch) -> Result<ControlReply, Problem> {
         match self.primary(volume) {
             Some(primary) if primary.epoch() == epoch => {
                 primary.stop(StopReason::Asked);
                 primary.finished().await;
                 Ok(ControlReply::Done)
             }
-            Some(_) | None => Err(format!("this node is not the primary of epoch {epoch}")),
+            Some(_) | None => Err(format!("this node is not the primary of epoch {epoch}").into()),
         }
     }
 
@@ -244,9 +268,8 @@ impl NodeShared {
     }
 
     /// The id of a volume that is named by its name or id.
-    async fn resolve(&self, volume: &str) -> Result<VolumeId, String> {
-        let records = self.authority.volumes().await;
-        let records = records.map_err(|error| error.to_string())?;
+    async fn resolve(&self, volume: &str) -> Result<VolumeId, Problem> {
+        let records = self.authority.volumes().await?;
         let found = records
             .iter()
             .map(|recorded| &recorded.record)
@@ -254,9 +277,10 @@ impl NodeShared {
                 record.name == volume
                     || Uuid::parse_str(volume).is_ok_and(|id| record.volume.0 == id)
             });
-        found
-            .map(|record| record.volume)
-            .ok_or_else(|| format!("no volume {volume:?}; `holdfast volume list` shows them"))
+        found.map(|record| record.volume).ok_or_else(|| {
+            let what = format!("no volume {volume:?}; `holdfast volume list` shows them");
+            Problem::new(ProblemKind::NotFound, what)
+        })
     }
 
     async fn promote(
@@ -264,12 +288,13 @@ impl NodeShared {
         volume: &str,
         replica: Option<ReplicaId>,
         forced: bool,
-    ) -> Result<ControlReply, String> {
+    ) -> Result<ControlReply, Problem> {
         let choice = match (forced, replica) {
             (true, replica) => Choice::Forced(replica),
             (false, None) => Choice::Eligible,
             (false, Some(_)) => {
-                return Err("a replica can be named only for a forced promotion".into());
+                let what = "a replica can be named only for a forced promotion";
+                return Err(Problem::invalid(what));
             }
         };
         let volume = self.resolve(volume).await?;
@@ -288,7 +313,7 @@ impl NodeShared {
         volume: &str,
         keep: &ReplicaId,
         without: &BTreeSet<ReplicaId>,
-    ) -> Result<ControlReply, String> {
+    ) -> Result<ControlReply, Problem> {
         let volume = self.resolve(volume).await?;
         let wait = self.config.limits.promotion_wait;
         let (promotion, record) = recover(&self.authority, volume, keep, without, wait)
@@ -301,14 +326,14 @@ impl NodeShared {
     }
 
     /// Creates a volume: its stores, its record, its first primary.
-    async fn create_volume(&self, plan: VolumePlan) -> Result<ControlReply, String> {
+    async fn create_volume(&self, plan: VolumePlan) -> Result<ControlReply, Problem> {
         if plan.members.is_empty() || plan.members.len() > MEMBERS_MAX {
-            return Err(format!("a volume has 1 to {MEMBERS_MAX} copies"));
+            let what = format!("a volume has 1 to {MEMBERS_MAX} copies");
+            return Err(Problem::invalid(what));
         }
-        let records = self.authority.volumes().await;
-        let records = records.map_err(|error| error.to_string())?;
+        let records = self.authority.volumes().await?;
         if records.iter().any(|known| known.record.name == plan.name) {
-            return Err(format!("a volume {:?} exists already", plan.name));
+            return Err(format!("a volume {:?} exists already", plan.name).into());
         }
         let volume = VolumeId::random();
         let mut members = BTreeMap::new();
@@ -323,13 +348,13 @@ impl NodeShared {
             };
             let taken = members.insert(facts.id.clone(), Member { endpoint, store });
             if taken.is_some() {
-                return Err(format!("two of the copies would be kept by {}", facts.id));
+                let what = format!("two of the copies would be kept by {}", facts.id);
+                return Err(Problem::invalid(what));
             }
         }
         let record = new_record(volume, &plan, members);
         let created = self.authority.create(record).await;
-        let created = created.map_err(|error| error.to_string())?;
-        tell_members(&created.record).await;
+        tell_members(&created?.record).await;
         let wait = self.config.limits.promotion_wait;
         let (promotion, record) = promote(&self.authority, volume, &Choice::Eligible, wait)
             .await
@@ -339,6 +364,11 @@ impl NodeShared {
             record: Box::new(record),
         })
     }
+}
+
+fn no_store() -> Problem {
+    let what = "the volume has no store on this node";
+    Problem::new(ProblemKind::NotFound, what)
 }
 
 /// What to tell whoever finds that a store is missing.

@@ -1,0 +1,239 @@
+//! Where each request stands in the HTTP API, and how its answer reads there.
+//!
+//! | request | route | answer |
+//! | --- | --- | --- |
+//! | status | `GET /v1/status` | the node and its volumes |
+//! | events | `GET /v1/events?after=SEQUENCE` | a list, oldest first |
+//! | list volumes | `GET /v1/volumes` | a list of records |
+//! | create a volume | `POST /v1/volumes` | the promotion and the record |
+//! | plan | `GET /v1/volumes/VOLUME/plan` | what a promotion would decide, and why |
+//! | promote | `POST /v1/volumes/VOLUME/promote` | the promotion and the record |
+//! | recover the authority | `POST /v1/volumes/VOLUME/recover-authority` | the promotion and the record |
+//! | replace a store | `POST /v1/volumes/VOLUME/replace-store` | the new store |
+//! | stop the node | `POST /v1/shutdown` | nothing |
+//! | anything between nodes | `POST /v1/node` | the answer, tagged |
+//!
+//! `VOLUME` is a name or an id. A body is one JSON object, of at most 1 MiB; a field or a parameter
+//! that is not known is refused. What is refused is answered by its [`super::Problem`].
+
+use std::collections::BTreeSet;
+
+use holdfast_types::{ReplicaId, StoreId, VolumeRecord};
+use serde::{Deserialize, Serialize};
+
+use super::request::{ControlReply, ControlRequest};
+use crate::controller::decide::Promotion;
+
+/// The most bytes of a request's body.
+pub(super) const REQUEST_MAX: usize = 1 << 20;
+
+/// The most bytes of an answer's body that a client takes.
+pub(super) const REPLY_MAX: usize = 16 << 20;
+
+/// What a promotion is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PromoteBody {
+    #[serde(default)]
+    pub(super) replica: Option<ReplicaId>,
+    #[serde(default)]
+    pub(super) forced: bool,
+}
+
+/// What moving the authority forward is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RecoverBody {
+    pub(super) keep: ReplicaId,
+    #[serde(default)]
+    pub(super) without: BTreeSet<ReplicaId>,
+}
+
+/// The parameters of `GET /v1/events`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EventsQuery {
+    pub(super) after: Option<u64>,
+}
+
+/// A promotion that was carried out.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Promoted {
+    pub(super) promotion: Box<Promotion>,
+    pub(super) record: Box<VolumeRecord>,
+}
+
+/// A store that was made.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct MadeStore {
+    pub(super) store: StoreId,
+}
+
+/// A request as it is sent.
+#[derive(Debug)]
+pub(super) struct Call {
+    /// Whether it changes anything: `POST`, else `GET`.
+    pub(super) changes: bool,
+    pub(super) path: String,
+    pub(super) body: Vec<u8>,
+}
+
+impl Call {
+    fn get(path: impl Into<String>) -> Self {
+        Self {
+            changes: false,
+            path: path.into(),
+            body: Vec::new(),
+        }
+    }
+
+    fn post(path: impl Into<String>, body: &impl Serialize) -> serde_json::Result<Self> {
+        Ok(Self {
+            changes: true,
+            path: path.into(),
+            body: serde_json::to_vec(body)?,
+        })
+    }
+}
+
+impl ControlRequest {
+    /// Whether it has a route of its own, where people and programs meet it.
+    pub(super) const fn has_own_route(&self) -> bool {
+        match self {
+            Self::Status
+            | Self::Events { .. }
+            | Self::ListVolumes
+            | Self::CreateVolume(_)
+            | Self::Plan { .. }
+            | Self::Promote { .. }
+            | Self::RecoverAuthority { .. }
+            | Self::ReplaceStore { .. }
+            | Self::Shutdown => true,
+            Self::Identify
+            | Self::CreateStore { .. }
+            | Self::Fence { .. }
+            | Self::Report { .. }
+            | Self::StepDown { .. }
+            | Self::RecordChanged { .. }
+            | Self::AuthorityVolumes
+            | Self::AuthorityRead { .. }
+            | Self::AuthorityCreate { .. }
+            | Self::AuthorityCompareAndSet { .. }
+            | Self::AuthorityMint { .. }
+            | Self::AuthorityRecover(_)
+            | Self::AuthorityRenew(_)
+            | Self::AuthorityEnd(_) => false,
+        }
+    }
+
+    /// How it is sent.
+    pub(super) fn call(&self) -> serde_json::Result<Call> {
+        let of = |volume: &str, what: &str| format!("/v1/volumes/{}/{what}", encoded(volume));
+        match self {
+            Self::Status => Ok(Call::get("/v1/status")),
+            Self::Events { after: None } => Ok(Call::get("/v1/events")),
+            Self::Events { after: Some(after) } => {
+                Ok(Call::get(format!("/v1/events?after={after}")))
+            }
+            Self::ListVolumes => Ok(Call::get("/v1/volumes")),
+            Self::CreateVolume(plan) => Call::post("/v1/volumes", plan),
+            Self::Plan { volume } => Ok(Call::get(of(volume, "plan"))),
+            Self::Promote {
+                volume,
+                replica,
+                forced,
+            } => {
+                let (replica, forced) = (replica.clone(), *forced);
+                Call::post(of(volume, "promote"), &PromoteBody { replica, forced })
+            }
+            Self::RecoverAuthority {
+                volume,
+                keep,
+                without,
+            } => {
+                let (keep, without) = (keep.clone(), without.clone());
+                let body = RecoverBody { keep, without };
+                Call::post(of(volume, "recover-authority"), &body)
+            }
+            Self::ReplaceStore { volume } => {
+                Call::post(of(volume, "replace-store"), &serde_json::json!({}))
+            }
+            Self::Shutdown => Call::post("/v1/shutdown", &serde_json::json!({})),
+            Self::Identify
+            | Self::CreateStore { .. }
+            | Self::Fence { .. }
+            | Self::Report { .. }
+            | Self::StepDown { .. }
+            | Self::RecordChanged { .. }
+            | Self::AuthorityVolumes
+            | Self::AuthorityRead { .. }
+            | Self::AuthorityCreate { .. }
+            | Self::AuthorityCompareAndSet { .. }
+            | Self::AuthorityMint { .. }
+            | Self::AuthorityRecover(_)
+            | Self::AuthorityRenew(_)
+            | Self::AuthorityEnd(_) => Call::post("/v1/node", self),
+        }
+    }
+
+    /// Reads the answer to it.
+    pub(super) fn read_reply(&self, body: &[u8]) -> serde_json::Result<ControlReply> {
+        match self {
+            Self::Status => serde_json::from_slice(body).map(ControlReply::Status),
+            Self::Events { .. } => {
+                serde_json::from_slice(body).map(|events| ControlReply::Events { events })
+            }
+            Self::ListVolumes => {
+                serde_json::from_slice(body).map(|records| ControlReply::Records { records })
+            }
+            Self::Plan { .. } => serde_json::from_slice(body).map(ControlReply::Plan),
+            Self::CreateVolume(_) | Self::Promote { .. } | Self::RecoverAuthority { .. } => {
+                let Promoted { promotion, record } = serde_json::from_slice(body)?;
+                Ok(ControlReply::Promoted { promotion, record })
+            }
+            Self::ReplaceStore { .. } => {
+                let MadeStore { store } = serde_json::from_slice(body)?;
+                Ok(ControlReply::Store { store })
+            }
+            Self::Shutdown => Ok(ControlReply::Done),
+            Self::Identify
+            | Self::CreateStore { .. }
+            | Self::Fence { .. }
+            | Self::Report { .. }
+            | Self::StepDown { .. }
+            | Self::RecordChanged { .. }
+            | Self::AuthorityVolumes
+            | Self::AuthorityRead { .. }
+            | Self::AuthorityCreate { .. }
+            | Self::AuthorityCompareAndSet { .. }
+            | Self::AuthorityMint { .. }
+            | Self::AuthorityRecover(_)
+            | Self::AuthorityRenew(_)
+            | Self::AuthorityEnd(_) => serde_json::from_slice(body),
+        }
+    }
+}
+
+/// A text as one segment of a path.
+fn encoded(segment: &str) -> String {
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::encoded;
+
+    #[test]
+    fn a_name_with_any_character_is_one_segment() {
+        assert_eq!(encoded("plain-1.x"), "plain-1.x");
+        assert_eq!(encoded("a/b c?ü"), "a%2Fb%20c%3F%C3%BC");
+    }
+}
