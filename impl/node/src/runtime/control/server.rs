@@ -129,7 +129,18 @@ async fn between_nodes(State(node): Node, body: Body) -> Response {
     };
     match answer(node, request).await {
         ControlReply::Failed { problem } => refused(problem),
-        reply => json(&reply),
+        reply @ (ControlReply::Done
+        | ControlReply::Node(_)
+        | ControlReply::Store { .. }
+        | ControlReply::Fenced { .. }
+        | ControlReply::Recorded { .. }
+        | ControlReply::Records { .. }
+        | ControlReply::Plan(_)
+        | ControlReply::Promoted { .. }
+        | ControlReply::Status(_)
+        | ControlReply::Events { .. }
+        | ControlReply::Lease(_)
+        | ControlReply::AuthorityError { .. }) => json(&reply),
     }
 }
 
