@@ -12,6 +12,7 @@
 //! | part | is for |
 //! | --- | --- |
 //! | [`binary`], [`command`] | finding the `holdfast` binary, and running its commands |
+//! | [`cluster`] | several nodes and an authority as processes, with keys or without |
 //! | [`node`] | the configuration and life of one node |
 //! | [`kept`] | a whole cluster with a volume, left up by the demo |
 //! | [`process`] | starting, killing, stopping and waiting for programs |
@@ -21,6 +22,7 @@
 //! | [`wait`] | waiting for facts |
 
 pub mod binary;
+pub mod cluster;
 pub mod command;
 pub mod content;
 pub mod kept;

@@ -11,6 +11,7 @@
 
 mod authority;
 mod inspect;
+mod keys;
 mod logging;
 mod node;
 mod plan;
@@ -27,10 +28,12 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::{self, BenchCommand};
+use crate::config::TlsConfig;
 use crate::demo::{self, DemoArgs};
 use crate::runtime::{
     ControlClient, ControlError, ControlReply, ControlRequest, NodePlace, ProblemKind,
 };
+use crate::tls::{Expected, Protection};
 
 /// A replicated block volume whose recovery protocol is a model-checked specification.
 #[derive(Debug, Parser)]
@@ -61,6 +64,9 @@ enum Command {
     /// The authority: move one forward that was rolled back.
     #[command(subcommand)]
     Authority(authority::AuthorityCommand),
+    /// Keys for mutual TLS between nodes: make an authority, issue certificates.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Look at a store at rest: superblocks, lineage, log, and whether it is sound.
     Inspect(inspect::InspectArgs),
     /// Run a cluster on this machine, break it in every way it survives, verify every block.
@@ -84,15 +90,43 @@ struct At {
         default_value = "/var/lib/holdfast/admin.sock"
     )]
     socket: PathBuf,
+    /// With --node, where nodes have keys: certificate of the cluster's authority.
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TLS__CA", requires_all = ["certificate", "key"])]
+    ca: Option<PathBuf>,
+    /// The own certificate (`holdfast keys issue --operator`).
+    #[arg(
+        long,
+        value_name = "FILE",
+        env = "HOLDFAST_TLS__CERTIFICATE",
+        requires = "ca"
+    )]
+    certificate: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", env = "HOLDFAST_TLS__KEY", requires = "ca")]
+    key: Option<PathBuf>,
 }
 
 impl At {
     async fn ask(&self, request: &ControlRequest, wait: Duration) -> Result<ControlReply, Failure> {
-        let place = match self.node {
-            Some(address) => NodePlace::Tcp(address),
-            None => NodePlace::Unix(self.socket.clone()),
+        let client = match self.node {
+            Some(address) => ControlClient::new(NodePlace::Tcp(address), wait)
+                .under(&self.protection()?, Expected::AnyNode),
+            None => ControlClient::new(NodePlace::Unix(self.socket.clone()), wait),
         };
-        Ok(ControlClient::new(place, wait).ask(request).await?)
+        Ok(client.ask(request).await?)
+    }
+
+    fn protection(&self) -> Result<Protection, Failure> {
+        let (Some(ca), Some(certificate), Some(key)) = (&self.ca, &self.certificate, &self.key)
+        else {
+            return Ok(Protection::None);
+        };
+        let files = TlsConfig {
+            ca: ca.clone(),
+            certificate: certificate.clone(),
+            key: key.clone(),
+        };
+        Protection::load(Some(&files)).map_err(|error| Failure::Environment(error.to_string()))
     }
 }
 
@@ -135,7 +169,9 @@ impl From<ControlError> for Failure {
             }
             ControlError::Failed { problem } => match problem.kind {
                 ProblemKind::Invalid | ProblemKind::TooLarge => Self::Usage(problem.what),
-                ProblemKind::NotFound | ProblemKind::Refused => Self::Finding(problem.what),
+                ProblemKind::Forbidden | ProblemKind::NotFound | ProblemKind::Refused => {
+                    Self::Finding(problem.what)
+                }
                 ProblemKind::Unavailable => Self::Environment(problem.what),
             },
             ControlError::Authority(_) => Self::Finding(error.to_string()),
@@ -160,6 +196,7 @@ fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Node(args) => node::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Keys(command) => keys::run(command),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(command) => bench::run(&command),
         Command::Volume(command) => on_runtime(volume::run(command)),

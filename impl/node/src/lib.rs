@@ -9,6 +9,7 @@
 //! - [`rebuild`]: both sides of a base transfer;
 //! - [`nbd`]: the front end that block clients speak to;
 //! - [`config`]: the file and the environment, checked as a whole;
+//! - [`tls`]: who is at the other end of a connection between nodes;
 //! - [`runtime`]: sockets, timers and disks around all of them;
 //! - `bench`: the product beside bare programs that do the same work;
 //! - [`cli`]: the commands of the `holdfast` binary.
@@ -26,3 +27,4 @@ pub mod nbd;
 pub mod rebuild;
 pub mod replication;
 pub mod runtime;
+pub mod tls;

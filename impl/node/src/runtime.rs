@@ -12,6 +12,7 @@
 //! acknowledgements, the authority about roles.
 
 mod clock;
+mod complaints;
 mod control;
 mod event_detail;
 mod export;
@@ -31,7 +32,7 @@ pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use local_store::{LocalStore, Origin};
-pub use node::{Node, StartError};
+pub use node::{Node, StartError, Successor};
 pub use primary::{IoFailure, Primary, SessionSource, StopReason};
 pub use replica_server::ReplicaLink;
 pub use status::{

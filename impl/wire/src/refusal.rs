@@ -192,6 +192,9 @@ pub enum Refusal {
         /// The names in its certificate, cut to [`MAX_REFUSAL_TEXT`].
         certified: String,
     },
+    /// This node takes connections under mutual TLS only.
+    #[error("this node takes no connection without TLS, and the peer's own certificate")]
+    Unproven,
     /// What came is no frame of this protocol.
     #[error("what came is no frame: {detail}")]
     Malformed {
@@ -230,6 +233,7 @@ impl Refusal {
             Self::EpochUnconfirmed { .. } => "epoch_unconfirmed",
             Self::Led { .. } => "led_by_another",
             Self::Impostor { .. } => "impostor",
+            Self::Unproven => "unproven",
             Self::Malformed { .. } => "malformed",
         }
     }

@@ -365,6 +365,7 @@ fn any_refusal() -> impl Strategy<Value = Refusal> {
         }),
         (any_replica(), "[a-z ]{0,40}")
             .prop_map(|(claimed, certified)| Refusal::Impostor { claimed, certified }),
+        Just(Refusal::Unproven),
         text.prop_map(|detail| Refusal::Malformed { detail }),
     ]
 }

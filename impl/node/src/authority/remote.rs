@@ -26,6 +26,12 @@ impl RemoteAuthority {
         }
     }
 
+    /// Asks through a client.
+    #[must_use]
+    pub const fn over(client: ControlClient) -> Self {
+        Self { client }
+    }
+
     async fn ask(&self, request: ControlRequest) -> Result<ControlReply, AuthorityError> {
         self.client
             .ask(&request)

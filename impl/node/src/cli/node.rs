@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, logging};
 use crate::config::{Config, Loaded};
-use crate::runtime::Node;
+use crate::runtime::{Node, Successor};
 
 #[derive(Debug, Args)]
 pub(super) struct NodeArgs {
@@ -44,13 +44,14 @@ async fn serve(config: Config, until_stdin_ends: bool) -> Result<(), Failure> {
     let node = Node::start(config)
         .await
         .map_err(|error| Failure::Environment(error.to_string()))?;
-    tokio::select! {
-        _ = terminate.recv() => tracing::info!("told to stop"),
-        _ = interrupt.recv() => tracing::info!("interrupted"),
-        () = node.asked_to_stop() => tracing::info!("asked to stop"),
-        () = stdin_ended(), if until_stdin_ends => tracing::info!("standard input ended"),
-    }
-    node.shutdown().await;
+    let (why, successor) = tokio::select! {
+        _ = terminate.recv() => ("told to stop", Successor::Promoted),
+        _ = interrupt.recv() => ("interrupted", Successor::Promoted),
+        successor = node.asked_to_stop() => ("asked to stop", successor),
+        () = stdin_ended(), if until_stdin_ends => ("standard input ended", Successor::None),
+    };
+    tracing::info!("{why}");
+    node.shutdown(successor).await;
     Ok(())
 }
 

@@ -70,12 +70,18 @@ keys! {
         Unset::Derived("admin.sock in data_dir"),
         "Unix socket of the commands that talk to this node.";
     NODE_ALLOW_UNPROTECTED = "node"."allow_unprotected", "false", Unset::Example,
-        "Listen on addresses other than loopback although nothing authenticates whoever connects.";
+        "Listen beyond loopback although nothing authenticates who connects: clients, or nodes without [tls].";
     NBD_LISTEN = "nbd"."listen", r#""127.0.0.1:10809""#, Unset::Example,
         "TCP address for NBD clients, or \"none\".";
     NBD_UNIX_SOCKET = "nbd"."unix_socket", r#""/run/holdfast/nbd.sock""#,
         Unset::Derived("nbd.sock in data_dir"),
         "Unix socket for NBD clients, or \"none\".";
+    TLS_CA = "tls"."ca", r#""/etc/holdfast/ca.pem""#, Unset::Derived("no TLS"),
+        "Certificate of the cluster's authority (`holdfast keys init`). With the other two: mutual TLS.";
+    TLS_CERTIFICATE = "tls"."certificate", r#""/etc/holdfast/r1.pem""#, Unset::Derived("no TLS"),
+        "This node's certificate (`holdfast keys issue`).";
+    TLS_KEY = "tls"."key", r#""/etc/holdfast/r1.key""#, Unset::Derived("no TLS"),
+        "Its key, which other users of the host must not be able to read.";
     AUTHORITY_KIND = "authority"."kind", r#""embedded""#, Unset::Example,
         "\"embedded\": this node serves the authority from a file. \"remote\": another node does.";
     AUTHORITY_LISTEN = "authority"."listen", r#""127.0.0.1:7413""#, Unset::Example,
@@ -86,6 +92,9 @@ keys! {
     AUTHORITY_ADDRESS = "authority"."address", r#""192.0.2.1:7413""#,
         Unset::Required("with kind = \"remote\""),
         "Remote only: where the node that serves the authority listens.";
+    AUTHORITY_NODE = "authority"."node", r#""r1""#,
+        Unset::Required("with kind = \"remote\" and [tls]"),
+        "Remote only: the label of the node that serves it, which its certificate must name.";
     LEASE_DURATION = "lease"."duration", r#""10s""#, Unset::Example,
         "How long a primary may serve without renewing its lease.";
     LEASE_MARGIN = "lease"."margin", r#""1s""#, Unset::Derived("a tenth of the duration"),

@@ -29,7 +29,7 @@ pub use keys::documented;
 pub use reader::Effective;
 pub use sections::{
     AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
-    NodeConfig, SessionLimits,
+    NodeConfig, SessionLimits, TlsConfig,
 };
 pub(crate) use units::size as parse_size;
 

@@ -21,6 +21,8 @@ pub struct Config {
     pub nbd: NbdConfig,
     /// Who keeps the volumes' records.
     pub authority: AuthorityConfig,
+    /// Keys for mutual TLS with other nodes; without them there is none.
+    pub tls: Option<TlsConfig>,
     /// The primary's lease.
     pub lease: LeaseConfig,
     /// Bounds and time-outs.
@@ -69,7 +71,20 @@ pub enum AuthorityConfig {
     Remote {
         /// Where that node listens.
         address: SocketAddr,
+        /// Who it is. Known where there is TLS.
+        node: Option<ReplicaId>,
     },
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsConfig {
+    /// Certificate of the cluster's authority.
+    pub ca: PathBuf,
+    /// The own certificate.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
 }
 
 /// `[lease]`
@@ -205,7 +220,8 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         .as_ref()
         .map_or_else(default_data_dir, |node| node.data_dir.clone());
     let nbd = read_nbd(reader, &data_dir);
-    let authority = read_authority(reader, &data_dir);
+    let tls = read_tls(reader);
+    let authority = read_authority(reader, &data_dir, tls.is_some());
     let lease = read_lease(reader);
     let limits = read_limits(reader);
     let log = read_log(reader);
@@ -213,6 +229,7 @@ pub(super) fn read(reader: &mut Reader) -> Option<Config> {
         node: node?,
         nbd,
         authority: authority?,
+        tls,
         lease,
         limits,
         log,
@@ -252,10 +269,36 @@ fn read_nbd(reader: &mut Reader, data_dir: &Path) -> NbdConfig {
     }
 }
 
-fn read_authority(reader: &mut Reader, data_dir: &Path) -> Option<AuthorityConfig> {
+/// All three keys or none.
+fn read_tls(reader: &mut Reader) -> Option<TlsConfig> {
+    let [ca, certificate, key] = [keys::TLS_CA, keys::TLS_CERTIFICATE, keys::TLS_KEY]
+        .map(|key| (key, reader.path_or_none(key, None)));
+    let paths = (ca.1, certificate.1, key.1);
+    if let (Some(ca), Some(certificate), Some(key)) = paths {
+        return Some(TlsConfig {
+            ca,
+            certificate,
+            key,
+        });
+    }
+    let each = [(ca.0, paths.0), (certificate.0, paths.1), (key.0, paths.2)];
+    if each.iter().any(|(_, path)| path.is_some()) {
+        for (key, _) in each.iter().filter(|(_, path)| path.is_none()) {
+            reader.object(
+                key,
+                "is not set, and TLS needs it",
+                "set ca, certificate and key under [tls], or none of them",
+            );
+        }
+    }
+    None
+}
+
+fn read_authority(reader: &mut Reader, data_dir: &Path, with_tls: bool) -> Option<AuthorityConfig> {
     let kinds = [("embedded", true), ("remote", false)];
     if reader.choice(keys::AUTHORITY_KIND, &kinds, true) {
         refuse_for_kind(reader, keys::AUTHORITY_ADDRESS, "remote", "embedded");
+        refuse_for_kind(reader, keys::AUTHORITY_NODE, "remote", "embedded");
         return Some(AuthorityConfig::Embedded {
             listen: reader.address(keys::AUTHORITY_LISTEN, loopback(7413)),
             file: reader.path(keys::AUTHORITY_FILE, data_dir.join("authority")),
@@ -264,8 +307,17 @@ fn read_authority(reader: &mut Reader, data_dir: &Path) -> Option<AuthorityConfi
     refuse_for_kind(reader, keys::AUTHORITY_LISTEN, "embedded", "remote");
     refuse_for_kind(reader, keys::AUTHORITY_FILE, "embedded", "remote");
     let wanted = "an address and port";
-    let address = reader.required(keys::AUTHORITY_ADDRESS, wanted, parse_address)?;
-    Some(AuthorityConfig::Remote { address })
+    let address = reader.required(keys::AUTHORITY_ADDRESS, wanted, parse_address);
+    let label = |text: &str| ReplicaId::new(text).map_err(|error| error.to_string());
+    let named = reader.skip(keys::AUTHORITY_NODE) || with_tls;
+    let node = named.then(|| reader.required(keys::AUTHORITY_NODE, "a label", label));
+    Some(AuthorityConfig::Remote {
+        address: address?,
+        node: match node {
+            Some(node) => Some(node?),
+            None => None,
+        },
+    })
 }
 
 /// Notes a problem when a key is set that means nothing here.
@@ -362,29 +414,42 @@ fn read_log(reader: &mut Reader) -> LogConfig {
     }
 }
 
-/// No two listeners share an address, and none is open to the network unasked.
+/// No two listeners share an address, and none is open to the network unasked: those for other nodes
+/// without TLS, that for NBD clients in any case.
 fn check_listeners(reader: &mut Reader, config: &Config) {
+    let protected = config.tls.is_some();
     let mut listeners = vec![
         (
             keys::NODE_REPLICATION_LISTEN,
             config.node.replication_listen,
+            protected,
         ),
-        (keys::NODE_CONTROL_LISTEN, config.node.control_listen),
+        (
+            keys::NODE_CONTROL_LISTEN,
+            config.node.control_listen,
+            protected,
+        ),
     ];
-    listeners.extend(config.nbd.listen.map(|address| (keys::NBD_LISTEN, address)));
+    let nbd = config.nbd.listen;
+    listeners.extend(nbd.map(|address| (keys::NBD_LISTEN, address, false)));
     match &config.authority {
         AuthorityConfig::Embedded { listen, .. } => {
-            listeners.push((keys::AUTHORITY_LISTEN, *listen));
+            listeners.push((keys::AUTHORITY_LISTEN, *listen, protected));
         }
         AuthorityConfig::Remote { .. } => {}
     }
     let mut taken = BTreeMap::new();
-    for (key, address) in listeners {
-        if !address.ip().is_loopback() && !config.node.allow_unprotected {
+    for (key, address, protected) in listeners {
+        if !address.ip().is_loopback() && !protected && !config.node.allow_unprotected {
+            let remedy = if key == keys::NBD_LISTEN {
+                "use a loopback address, or set node.allow_unprotected = true"
+            } else {
+                "set the keys of [tls], use a loopback address, or set node.allow_unprotected = true"
+            };
             reader.object(
                 key,
                 format!("{address} is open to the network, and nothing authenticates who connects"),
-                "use a loopback address, or set node.allow_unprotected = true",
+                remedy,
             );
         }
         if address.port() == 0 {

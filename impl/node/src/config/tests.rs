@@ -91,10 +91,19 @@ fn every_example_of_the_documentation_is_taken() {
         } else {
             "id = \"r1\""
         };
-        let kind = if key.path() == "authority.address" {
-            "kind = \"remote\""
-        } else {
-            ""
+        // What each cannot be without.
+        let kind = match (key.section, key.name) {
+            ("authority", "address") => "kind = \"remote\"".to_owned(),
+            ("authority", "node") => "kind = \"remote\"\naddress = \"192.0.2.1:1\"".to_owned(),
+            ("tls", own) => {
+                let others = KEYS.iter().filter(|other| other.section == "tls");
+                let others = others.filter(|other| other.name != own);
+                let lines: Vec<String> = others
+                    .map(|other| format!("{} = {}", other.name, other.example))
+                    .collect();
+                lines.join("\n")
+            }
+            _ => String::new(),
         };
         let key_line = format!("{} = {}", key.name, key.example);
         let text = match key.section {
@@ -277,6 +286,7 @@ fn an_authority_is_embedded_or_remote_and_not_both() {
     assert_eq!(
         config(&with(&format!("{remote}address = \"10.0.0.1:7413\""))).authority,
         AuthorityConfig::Remote {
+            node: None,
             address: "10.0.0.1:7413".parse().unwrap()
         }
     );
@@ -305,6 +315,47 @@ fn a_listener_open_to_the_network_must_be_asked_for() {
     assert_eq!(open.nbd.listen, "0.0.0.0:10809".parse().ok());
     let closed = config(&with("[nbd]\nlisten = \"none\"\nunix_socket = \"none\""));
     assert_eq!((closed.nbd.listen, closed.nbd.unix_socket), (None, None));
+    for (key, line) in [("control_listen", 3), ("replication_listen", 3)] {
+        refused(
+            &with(&format!("{key} = \"192.0.2.1:7499\"")),
+            &[&format!("node.toml:{line}: node.{key}"), "[tls]"],
+        );
+    }
+}
+
+const KEYS_OF_R1: &str =
+    "[tls]\nca = \"/k/ca.pem\"\ncertificate = \"/k/r1.pem\"\nkey = \"/k/r1.key\"\n";
+
+#[test]
+fn with_keys_nodes_may_listen_to_the_network_and_clients_still_not() {
+    let open = with(&format!(
+        "control_listen = \"192.0.2.1:7412\"\nreplication_listen = \"192.0.2.1:7411\"\n{KEYS_OF_R1}\
+         [authority]\nlisten = \"192.0.2.1:7413\""
+    ));
+    let tls = config(&open).tls.unwrap();
+    assert_eq!(tls.key, Path::new("/k/r1.key"));
+    refused(
+        &with(&format!("{KEYS_OF_R1}[nbd]\nlisten = \"192.0.2.1:10809\"")),
+        &["nbd.listen", "node.allow_unprotected"],
+    );
+}
+
+#[test]
+fn keys_come_all_or_none_and_then_the_authority_has_a_name() {
+    refused(
+        &with("[tls]\nca = \"/k/ca.pem\""),
+        &["tls.certificate: is not set", "tls.key: is not set"],
+    );
+    let remote = "[authority]\nkind = \"remote\"\naddress = \"192.0.2.1:7413\"\n";
+    refused(
+        &with(&format!("{KEYS_OF_R1}{remote}")),
+        &["authority.node: must be set"],
+    );
+    let named = config(&with(&format!("{KEYS_OF_R1}{remote}node = \"r2\"")));
+    assert!(
+        matches!(named.authority, AuthorityConfig::Remote { node: Some(node), .. }
+        if node.as_str() == "r2")
+    );
 }
 
 #[test]
@@ -357,5 +408,5 @@ fn keys_that_must_be_set_are_only_those_that_have_no_sensible_default() {
         .filter(|key| matches!(key.unset, Unset::Required(_)))
         .map(|key| key.path())
         .collect();
-    assert_eq!(required, ["node.id", "authority.address"]);
+    assert_eq!(required, ["node.id", "authority.address", "authority.node"]);
 }

@@ -25,6 +25,7 @@ use super::decide::{
 };
 use crate::authority::{Authority, AuthorityError, RecordVersion, Recorded};
 use crate::runtime::{ControlClient, ControlReply, ControlRequest};
+use crate::tls::{Expected, Protection};
 
 /// How often a silent candidate is asked again.
 const RETRY: Duration = Duration::from_millis(200);
@@ -63,14 +64,15 @@ pub enum PromoteError {
 /// [`PromoteError`]; an epoch without a primary may then have been minted, which is safe.
 pub async fn promote(
     authority: &Arc<dyn Authority>,
+    protection: &Protection,
     volume: VolumeId,
     choice: &Choice,
     promotion_wait: Duration,
 ) -> Result<(Promotion, VolumeRecord), PromoteError> {
-    let minted = mint(authority, volume).await?;
+    let minted = mint(authority, protection, volume).await?;
     let record = &minted.record;
     tracing::info!(%volume, epoch = %record.epoch, "minted an epoch");
-    carry_out(authority, &minted, choice, promotion_wait).await
+    carry_out(authority, protection, &minted, choice, promotion_wait).await
 }
 
 /// Fences, decides and promotes in an epoch that was minted for it.
@@ -79,13 +81,14 @@ pub async fn promote(
 /// [`PromoteError`]; the epoch then has no primary, and another promotion mints a newer one.
 pub(super) async fn carry_out(
     authority: &Arc<dyn Authority>,
+    protection: &Protection,
     minted: &Recorded,
     choice: &Choice,
     promotion_wait: Duration,
 ) -> Result<(Promotion, VolumeRecord), PromoteError> {
     let record = &minted.record;
     let volume = record.volume;
-    let promotion = collect(minted, choice, promotion_wait)
+    let promotion = collect(protection, minted, choice, promotion_wait)
         .await
         .map_err(|obstacle| PromoteError::Obstacle {
             epoch: record.epoch,
@@ -98,13 +101,14 @@ pub(super) async fn carry_out(
     let proposed = promotion.applied_to(record);
     let version = RecordVersion::of(record);
     let promoted = authority.compare_and_set(version, proposed).await?;
-    tell_members(&promoted.record).await;
+    tell_members(protection, &promoted.record).await;
     Ok((promotion, promoted.record))
 }
 
 /// Mints the next epoch, waiting for the old lease to run out.
 async fn mint(
     authority: &Arc<dyn Authority>,
+    protection: &Protection,
     volume: VolumeId,
 ) -> Result<Recorded, AuthorityError> {
     let mut asked_to_stop = false;
@@ -115,7 +119,7 @@ async fn mint(
             Err(AuthorityError::LeaseHeld { remaining_ms, .. }) => {
                 if !asked_to_stop {
                     asked_to_stop = true;
-                    ask_to_stop(&present.record).await;
+                    ask_to_stop(protection, &present.record).await;
                     continue;
                 }
                 let wait = Duration::from_millis(remaining_ms.clamp(1, 1000));
@@ -128,11 +132,17 @@ async fn mint(
     }
 }
 
-pub(super) fn control(endpoint: Endpoint) -> ControlClient {
-    ControlClient::tcp(endpoint.control, ANSWER_WAIT)
+/// Asks a member.
+pub(super) fn control(
+    protection: &Protection,
+    replica: &ReplicaId,
+    endpoint: Endpoint,
+) -> ControlClient {
+    let client = ControlClient::tcp(endpoint.control, ANSWER_WAIT);
+    client.under(protection, Expected::Node(replica.clone()))
 }
 
-async fn ask_to_stop(record: &VolumeRecord) {
+async fn ask_to_stop(protection: &Protection, record: &VolumeRecord) {
     let Some((replica, member)) = record
         .primary
         .as_ref()
@@ -144,13 +154,15 @@ async fn ask_to_stop(record: &VolumeRecord) {
         volume: record.volume,
         epoch: record.epoch,
     };
-    if let Err(error) = control(member.endpoint).ask(&request).await {
+    let client = control(protection, replica, member.endpoint);
+    if let Err(error) = client.ask(&request).await {
         tracing::info!(%replica, %error, "the old primary does not answer; its lease is waited out");
     }
 }
 
 /// Fences every member and decides as soon as the reports allow it.
 async fn collect(
+    protection: &Protection,
     minted: &Recorded,
     choice: &Choice,
     promotion_wait: Duration,
@@ -158,7 +170,8 @@ async fn collect(
     let record = &minted.record;
     let mut fences = JoinSet::new();
     for (replica, member) in &record.members {
-        let (replica, client) = (replica.clone(), control(member.endpoint));
+        let client = control(protection, replica, member.endpoint);
+        let replica = replica.clone();
         let request = ControlRequest::Fence {
             volume: record.volume,
             epoch: record.epoch,
@@ -215,10 +228,10 @@ async fn fence(
 }
 
 /// Members find the change by themselves; telling them saves them the wait.
-pub async fn tell_members(record: &VolumeRecord) {
+pub async fn tell_members(protection: &Protection, record: &VolumeRecord) {
     let mut told = JoinSet::new();
-    for member in record.members.values() {
-        let client = control(member.endpoint);
+    for (replica, member) in &record.members {
+        let client = control(protection, replica, member.endpoint);
         let request = ControlRequest::RecordChanged {
             volume: record.volume,
         };

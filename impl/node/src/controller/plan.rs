@@ -12,6 +12,7 @@ use super::decide::{Candidates, Decision, FenceReport, Promotion, decide};
 use super::drive::control;
 use crate::authority::{Authority, AuthorityError};
 use crate::runtime::{ControlReply, ControlRequest};
+use crate::tls::Protection;
 
 /// A promotion, thought through.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,10 +85,11 @@ pub enum PlannedDecision {
 /// Those of the authority.
 pub async fn plan(
     authority: &Arc<dyn Authority>,
+    protection: &Protection,
     volume: VolumeId,
 ) -> Result<Plan, AuthorityError> {
     let recorded = authority.read(volume).await?;
-    let reports = ask_members(&recorded.record).await;
+    let reports = ask_members(protection, &recorded.record).await;
     let decided = decide(&Candidates {
         record: &recorded.record,
         last_primary: recorded.last_primary.as_ref(),
@@ -120,10 +122,14 @@ pub async fn plan(
     })
 }
 
-async fn ask_members(record: &VolumeRecord) -> BTreeMap<ReplicaId, FenceReport> {
+async fn ask_members(
+    protection: &Protection,
+    record: &VolumeRecord,
+) -> BTreeMap<ReplicaId, FenceReport> {
     let mut asked = JoinSet::new();
     for (replica, member) in &record.members {
-        let (replica, client) = (replica.clone(), control(member.endpoint));
+        let client = control(protection, replica, member.endpoint);
+        let replica = replica.clone();
         let volume = record.volume;
         asked.spawn(async move {
             match client.ask(&ControlRequest::Report { volume }).await {

@@ -26,6 +26,7 @@ use super::drive::{Choice, PromoteError, carry_out, control};
 use super::rollback::{Found, Known};
 use crate::authority::{Authority, AuthorityError, RecordVersion, Recorded, RecoverRequest};
 use crate::runtime::{ControlReply, ControlRequest, VolumeStatus};
+use crate::tls::Protection;
 
 /// Why an authority was not moved forward.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -75,18 +76,19 @@ pub enum RecoverError {
 /// [`RecoverError`]; but for `NotPromoted` nothing has changed.
 pub async fn recover(
     authority: &Arc<dyn Authority>,
+    protection: &Protection,
     volume: VolumeId,
     keep: &ReplicaId,
     without: &BTreeSet<ReplicaId>,
     promotion_wait: Duration,
 ) -> Result<(Promotion, VolumeRecord), RecoverError> {
-    let beyond = survey(&authority.read(volume).await?.record, without).await?;
+    let beyond = survey(protection, &authority.read(volume).await?.record, without).await?;
     let moved = move_forward(authority, volume, beyond, keep).await?;
     let epoch = moved.record.epoch;
     tracing::error!(%volume, %epoch, %keep,
         "the authority was moved forward, as asked; the volume goes on with one copy, the others are rebuilt");
     let choice = Choice::Forced(Some(keep.clone()));
-    carry_out(authority, &moved, &choice, promotion_wait)
+    carry_out(authority, protection, &moved, &choice, promotion_wait)
         .await
         .map_err(|error| RecoverError::NotPromoted {
             epoch,
@@ -97,6 +99,7 @@ pub async fn recover(
 
 /// The highest epoch that any member has promised, if the record went back behind one.
 async fn survey(
+    protection: &Protection,
     record: &VolumeRecord,
     without: &BTreeSet<ReplicaId>,
 ) -> Result<Epoch, RecoverError> {
@@ -107,7 +110,8 @@ async fn survey(
         if without.contains(replica) {
             continue;
         }
-        let answer = control(member.endpoint).ask(&ControlRequest::Status).await;
+        let client = control(protection, replica, member.endpoint);
+        let answer = client.ask(&ControlRequest::Status).await;
         let Ok(ControlReply::Status(status)) = answer else {
             return Err(RecoverError::Silent {
                 replica: replica.clone(),

@@ -20,7 +20,7 @@ use super::process::NodeProcess;
 use crate::config::Loaded;
 use crate::runtime::{
     ControlClient, ControlReply, ControlRequest, MemberPlan, Node, NodeStatus, ReplicaStatus,
-    VolumePlan, VolumeStatus,
+    Successor, VolumePlan, VolumeStatus,
 };
 
 /// The volume's name, and that of its NBD export.
@@ -422,7 +422,8 @@ impl<'a> Cluster<'a> {
             return Ok(());
         };
         let client = seat.control();
-        client.ask(&ControlRequest::Shutdown).await?;
+        let stop = ControlRequest::Shutdown { hand_over: false };
+        client.ask(&stop).await?;
         process.finished().await
     }
 
@@ -442,7 +443,7 @@ impl<'a> Cluster<'a> {
         for id in self.ids() {
             outcome = outcome.and(self.stop_node(&id).await);
         }
-        self.authority.shutdown().await;
+        self.authority.shutdown(Successor::None).await;
         outcome
     }
 }

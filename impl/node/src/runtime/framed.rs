@@ -1,4 +1,4 @@
-//! Frames over a byte stream, and the connections that carry them between nodes.
+//! Frames over a byte stream (with TLS or without), and the connections that carry them between nodes.
 //!
 //! Promises: dropping a future of a reader or a writer loses nothing and repeats nothing, so that
 //! whoever stops waiting may still say a last word; the memory of a connection is bounded by the cap
@@ -12,8 +12,8 @@ use holdfast_wire::{EncodeError, Frame, FrameDecoder, FrameType, WireError, enco
 use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use crate::tls::{HandshakeError, ReadHalf, Stream, WriteHalf, later_refusal};
 
 /// Bytes collected before they are written unasked.
 const WRITE_BUFFER: usize = 256 * 1024;
@@ -32,7 +32,10 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(25);
 pub enum StreamError {
     /// The connection failed.
     #[error("connection: {0}")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+    /// The other side is not who it should be, or does not take this one for it.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
     /// What came is no frame.
     #[error("frame: {0}")]
     Wire(#[from] WireError),
@@ -50,6 +53,37 @@ pub enum StreamError {
     },
 }
 
+impl From<io::Error> for StreamError {
+    /// Who shows a certificate hears only after the handshake that it is not taken.
+    fn from(error: io::Error) -> Self {
+        match later_refusal(&error) {
+            Some(refused) => Self::Handshake(refused),
+            None => Self::Io(error),
+        }
+    }
+}
+
+impl StreamError {
+    /// A connection that did not come about.
+    pub(crate) fn of_handshake(error: HandshakeError) -> Self {
+        match error {
+            HandshakeError::Io(error) => Self::Io(error),
+            HandshakeError::TimedOut => Self::TimedOut {
+                doing: "shaking hands",
+            },
+            refused @ (HandshakeError::PlainPeer
+            | HandshakeError::TlsPeer
+            | HandshakeError::NoCertificate
+            | HandshakeError::UnknownAuthority
+            | HandshakeError::Expired
+            | HandshakeError::NotYetValid
+            | HandshakeError::OtherName { .. }
+            | HandshakeError::Refused { .. }
+            | HandshakeError::Tls { .. }) => Self::Handshake(refused),
+        }
+    }
+}
+
 /// The receiving half.
 pub struct FrameReader<R> {
     stream: R,
@@ -65,15 +99,16 @@ pub struct FrameWriter<W> {
 /// Splits a connection. Small frames go out at once (no Nagle), and the system notices by itself
 /// that the host at the other end is gone.
 pub(crate) fn frames(
-    stream: TcpStream,
-) -> io::Result<(FrameReader<OwnedReadHalf>, FrameWriter<OwnedWriteHalf>)> {
-    stream.set_nodelay(true)?;
-    sockopt::set_socket_keepalive(&stream, true)?;
-    sockopt::set_tcp_keepidle(&stream, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(&stream, KEEPALIVE_EVERY)?;
-    sockopt::set_tcp_keepcnt(&stream, KEEPALIVE_MISSED)?;
+    stream: Stream,
+) -> io::Result<(FrameReader<ReadHalf>, FrameWriter<WriteHalf>)> {
+    let socket = stream.socket();
+    socket.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(socket, true)?;
+    sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(socket, KEEPALIVE_EVERY)?;
+    sockopt::set_tcp_keepcnt(socket, KEEPALIVE_MISSED)?;
     let unacknowledged = u32::try_from(UNACKNOWLEDGED_MAX.as_millis()).unwrap_or(u32::MAX);
-    sockopt::set_tcp_user_timeout(&stream, unacknowledged)?;
+    sockopt::set_tcp_user_timeout(socket, unacknowledged)?;
     let (reader, writer) = stream.into_split();
     Ok((FrameReader::new(reader), FrameWriter::new(writer)))
 }
@@ -166,6 +201,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
                 written => self.buffer.advance(written),
             }
         }
+        // What was taken may still be on its way out, under TLS; without, this does nothing.
+        self.stream.flush().await?;
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 //! is acted on only in an epoch that this store was fenced at (F91).
 
 mod assignments;
+mod drain;
 mod requests;
 mod volumes;
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +25,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::clock::Clock;
-use super::control::{NodeFacts, serve_tcp, serve_unix};
+use super::control::{ControlClient, NodeFacts, serve_tcp, serve_unix};
 use super::export::PrimaryExport;
 use super::local_store::LocalStore;
 use super::primary::{Primary, Recovery, Services, StopReason};
@@ -32,12 +34,15 @@ use super::status::MissingStore;
 use crate::authority::{self, Authority, EmbeddedAuthority, Recorded, RemoteAuthority};
 use crate::config::{AuthorityConfig, Config};
 use crate::nbd::{ListenError, Listener, Server};
+use crate::tls::{Expected, LoadError, Protection};
 
 /// How long one answer of the authority is awaited.
 const AUTHORITY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the authority may take to confirm the epoch of a hello: its primary waits.
 const CONFIRM_WAIT: Duration = Duration::from_secs(2);
+
+pub use drain::Successor;
 
 /// Why a node cannot start.
 #[derive(Debug, Error)]
@@ -53,6 +58,9 @@ pub enum StartError {
     /// A front end for clients cannot be had.
     #[error(transparent)]
     Nbd(#[from] ListenError),
+    /// The keys cannot be used.
+    #[error(transparent)]
+    Keys(#[from] LoadError),
     /// The data directory cannot be used.
     #[error("{path}: {source}")]
     Directory {
@@ -98,6 +106,7 @@ struct Slot {
 pub(crate) struct NodeShared {
     config: Config,
     facts: NodeFacts,
+    protection: Protection,
     clock: Clock,
     authority: Arc<dyn Authority>,
     /// The authority that this node serves to others.
@@ -108,6 +117,8 @@ pub(crate) struct NodeShared {
     missing: Mutex<BTreeMap<VolumeId, MissingStore>>,
     exports: Server<PrimaryExport>,
     life: watch::Sender<Life>,
+    /// Whether volumes go on elsewhere when this node was asked to stop.
+    hands_over: AtomicBool,
     /// The record may have changed: read it now.
     record_changed: Notify,
 }
@@ -160,6 +171,11 @@ impl NodeShared {
         }
     }
 
+    /// What this node shows to others, and asks them to show.
+    pub(crate) const fn protection(&self) -> &Protection {
+        &self.protection
+    }
+
     /// The node's clock.
     pub(crate) const fn clock(&self) -> Clock {
         self.clock
@@ -207,6 +223,7 @@ impl NodeShared {
     fn services(&self) -> Services {
         Services {
             id: self.facts.id.clone(),
+            protection: self.protection.clone(),
             clock: self.clock,
             authority: Arc::clone(&self.authority),
             recovery: Arc::clone(&self.recovery),
@@ -241,6 +258,7 @@ impl Node {
     /// # Errors
     /// [`StartError`]; nothing is left running then.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let protection = Protection::of_node(config.tls.as_ref(), &config.node.id)?;
         let data_dir = &config.node.data_dir;
         std::fs::create_dir_all(data_dir).map_err(|source| StartError::Directory {
             path: data_dir.clone(),
@@ -257,8 +275,10 @@ impl Node {
                 served_authority = Some(Arc::clone(&embedded));
                 embedded
             }
-            AuthorityConfig::Remote { address } => {
-                Arc::new(RemoteAuthority::new(*address, AUTHORITY_WAIT))
+            AuthorityConfig::Remote { address, node } => {
+                let keeper = node.clone().map_or(Expected::AnyNode, Expected::Node);
+                let client = ControlClient::tcp(*address, AUTHORITY_WAIT);
+                Arc::new(RemoteAuthority::over(client.under(&protection, keeper)))
             }
         };
         let clock = Clock::start();
@@ -268,6 +288,7 @@ impl Node {
                 data,
                 control,
             },
+            protection,
             clock,
             authority,
             served_authority,
@@ -276,6 +297,7 @@ impl Node {
             missing: Mutex::new(BTreeMap::new()),
             exports: Server::new(config.limits.nbd),
             life: watch::Sender::new(Life::Running),
+            hands_over: AtomicBool::new(true),
             record_changed: Notify::new(),
             config,
         });
@@ -353,30 +375,31 @@ impl Node {
     }
 
     /// Resolves when somebody asked the node to stop.
-    pub async fn asked_to_stop(&self) {
+    pub async fn asked_to_stop(&self) -> Successor {
         self.shared.stopping().await;
+        if self.shared.hands_over.load(Ordering::Acquire) {
+            Successor::Promoted
+        } else {
+            Successor::None
+        }
     }
 
-    /// Gives up every role, tells the authority, closes the stores.
-    pub async fn shutdown(mut self) {
+    /// Lets no client in any more, commits what was acknowledged, gives up every role, hands volumes
+    /// over as asked, and closes the stores; in bounded time.
+    pub async fn shutdown(mut self, successor: Successor) {
         self.shared.life.send_if_modified(|life| {
             let running = *life == Life::Running;
             *life = (*life).max(Life::Stopping);
             running
         });
-        let slots: Vec<_> = {
+        self.nbd_listeners.clear();
+        self.shared.drain(successor).await;
+        let stores: Vec<_> = {
             let slots = self.shared.slots();
-            let both = slots.values();
-            both.map(|slot| (Arc::clone(&slot.store), slot.primary.clone()))
-                .collect()
+            let stores = slots.values().map(|slot| Arc::clone(&slot.store));
+            stores.collect()
         };
-        for (_, primary) in &slots {
-            if let Some(primary) = primary {
-                primary.stop(StopReason::Asked);
-                primary.finished().await;
-            }
-        }
-        for (store, _) in &slots {
+        for store in &stores {
             if let Err(error) = store.volume().close() {
                 tracing::warn!(%error, "a store was not closed cleanly");
             }

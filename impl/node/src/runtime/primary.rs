@@ -24,6 +24,7 @@ mod uncommitted;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -36,6 +37,7 @@ use super::local_store::LocalStore;
 use crate::authority::{Authority, Incarnation, LeaseRequest};
 use crate::commit::{Acknowledged, CommitLedger, Progress};
 use crate::config::{LeaseConfig, LimitsConfig};
+use crate::tls::Protection;
 
 use pace::Pacer;
 use uncommitted::Uncommitted;
@@ -102,6 +104,7 @@ impl fmt::Display for StopReason {
 #[derive(Clone)]
 pub(crate) struct Services {
     pub(crate) id: ReplicaId,
+    pub(crate) protection: Protection,
     pub(crate) clock: Clock,
     pub(crate) authority: Arc<dyn Authority>,
     pub(crate) recovery: Arc<Recovery>,
@@ -130,6 +133,8 @@ pub struct Primary {
     /// The position that replicas are asked to make durable.
     barrier: watch::Sender<Lsn>,
     serving: watch::Sender<bool>,
+    /// No write is taken any more; what is in flight is carried out.
+    settling: AtomicBool,
     stopped: watch::Sender<Option<StopReason>>,
     finished: watch::Sender<bool>,
     /// One change of the in-sync set at a time.
@@ -157,6 +162,7 @@ impl Primary {
             lease_until: watch::Sender::new(Duration::ZERO),
             barrier: watch::Sender::new(Lsn::ZERO),
             serving: watch::Sender::new(false),
+            settling: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
             finished: watch::Sender::new(false),
             membership: tokio::sync::Mutex::new(()),
@@ -205,6 +211,31 @@ impl Primary {
     /// What a replica acknowledged in its present session.
     pub(crate) fn acknowledged_by(&self, replica: &ReplicaId) -> Option<Acknowledged> {
         self.ledger().acknowledged_by(replica)
+    }
+
+    /// Takes no write from now on, and commits what is logged; `false` when that is not so in time, or
+    /// nothing is served.
+    pub(crate) async fn settle_for_good(&self, within: Duration) -> bool {
+        self.settling.store(true, Ordering::Release);
+        if !self.is_serving() {
+            return false;
+        }
+        let mut progress = self.progress.subscribe();
+        let settled = async {
+            // A write that was let in before may still be logged.
+            loop {
+                let head = self.store.positions().head;
+                self.want_durable(head);
+                reached(&mut progress, |progress| progress.committed >= head).await;
+                if self.store.positions().head == head {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            ended = tokio::time::timeout(within, settled) => ended.is_ok(),
+            _ = self.until_stopped() => false,
+        }
     }
 
     /// Gives the role up: nothing is acknowledged from this call on. Completion is

@@ -1,7 +1,8 @@
 //! Connections of primaries: who is let in, in which order that is decided, and what they are told.
 //!
 //! ```text
-//!   accepted within bounds -> a hello -> volume, version, size, epoch, session as they are here
+//!   accepted within bounds -> TLS, if this node has keys -> a hello -> by whom its certificate names
+//!     -> volume, version, size, epoch, session as they are here
 //!     -> a new epoch is confirmed -> an old primary here is deposed -> admitted durably -> session
 //! ```
 //!
@@ -10,28 +11,27 @@
 //! word (`docs/decisions/032-*`); whoever is refused is told why, and the log says so at a bounded
 //! rate (F38); a peer that is refused, or is silent, disturbs no other connection.
 
-mod complaints;
 mod conversation;
 mod link;
 mod strangers;
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_types::{Epoch, SessionId, VolumeId};
 use holdfast_wire::{
     Frame, FrameType, Message, Refusal, SUPPORTED_VERSIONS, VersionRange, WireError,
 };
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
+use super::complaints::Complaints;
 use super::framed::{FrameReader, FrameWriter, StreamError, frames};
 use super::node::NodeShared;
 use crate::replication::About;
-use complaints::Complaints;
+use crate::tls::{HandshakeError, Peer, Protection, ReadHalf, Stream, WriteHalf};
 use conversation::Conversation;
 use strangers::{Place, Strangers};
 
@@ -73,6 +73,7 @@ impl From<StreamError> for Ended {
                 },
                 supported: SUPPORTED_VERSIONS,
             },
+            StreamError::Handshake(_) => return Self::Lost(error),
             StreamError::Wire(error) => Refusal::Malformed {
                 detail: error.to_string(),
             },
@@ -103,11 +104,31 @@ fn torn(about: About) -> Ended {
     Ended::Refused { about, refusal }
 }
 
+/// A refusal that is sent without a session, as it stands on the wire.
+fn in_the_clear(refusal: Refusal) -> bytes::BytesMut {
+    let mut bytes = bytes::BytesMut::new();
+    if let Err(error) = holdfast_wire::encode(&NOBODY.with(Message::Refusal(refusal)), &mut bytes) {
+        tracing::error!(%error, "a refusal is no frame");
+        bytes.clear();
+    }
+    bytes
+}
+
+/// A connection that has said nothing yet.
+struct Stranger {
+    /// Who it is by its certificate.
+    proven: Peer,
+    /// By when it must have said hello.
+    deadline: Instant,
+    /// Its place among those that are served, given back when it is dropped.
+    _place: Place,
+}
+
 /// What the connections of a listener share.
 struct Door {
     node: Arc<NodeShared>,
     strangers: Arc<Strangers>,
-    complaints: Mutex<Complaints>,
+    complaints: Complaints,
 }
 
 /// Accepts primaries until the node stops; returns when the last connection is gone.
@@ -115,7 +136,7 @@ pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
     let door = Arc::new(Door {
         node,
         strangers: Arc::default(),
-        complaints: Mutex::default(),
+        complaints: Complaints::default(),
     });
     let mut connections = JoinSet::new();
     loop {
@@ -146,40 +167,40 @@ pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
 }
 
 impl Door {
-    /// Logs a refusal, if that is due.
-    fn complain(&self, address: IpAddr, refusal: &Refusal) {
-        let mut complaints = self
-            .complaints
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(left_out) = complaints.due(address, refusal.name(), Instant::now()) {
-            tracing::warn!(%address, kind = refusal.name(), left_out, "refused a peer: {refusal}");
-        }
-    }
-
     /// Refuses a connection for which there is no place, without waiting for it.
     fn turn_away(&self, stream: &TcpStream, peer: SocketAddr, limit: usize) {
         let refusal = Refusal::TooMany {
             what: "connections that have not said hello".into(),
             limit: limit as u64,
         };
-        self.complain(peer.ip(), &refusal);
-        let mut bytes = bytes::BytesMut::new();
-        if holdfast_wire::encode(&NOBODY.with(Message::Refusal(refusal)), &mut bytes).is_ok() {
-            // A socket that was just opened takes so little at once, or it is no matter.
-            let _ = stream.try_write(&bytes);
-        }
+        self.complaints.note(peer.ip(), refusal.name(), &refusal);
+        // A socket that was just opened takes so little at once, or it is no matter.
+        let _ = stream.try_write(&in_the_clear(refusal));
     }
 
-    async fn welcome(&self, stream: TcpStream, peer: SocketAddr, place: Place) {
+    async fn welcome(&self, socket: TcpStream, peer: SocketAddr, place: Place) {
+        let deadline = Instant::now() + HELLO_WAIT;
+        let taken = self.shake_hands(socket, deadline).await;
+        let (stream, proven) = match taken {
+            Ok(taken) => taken,
+            Err(HandshakeError::Io(error)) => {
+                return tracing::debug!(%peer, %error, "a connection was gone at once");
+            }
+            Err(error) => return self.complaints.note(peer.ip(), error.name(), &error),
+        };
         let (reader, mut writer) = match frames(stream) {
             Ok(halves) => halves,
             Err(error) => return tracing::debug!(%peer, %error, "a connection was gone at once"),
         };
+        let stranger = Stranger {
+            proven,
+            deadline,
+            _place: place,
+        };
         let mut reader = reader.beginning_with(FrameType::Hello);
-        match self.converse(&mut reader, &mut writer, place).await {
+        match self.converse(&mut reader, &mut writer, stranger).await {
             Ended::Refused { about, refusal } => {
-                self.complain(peer.ip(), &refusal);
+                self.complaints.note(peer.ip(), refusal.name(), &refusal);
                 let told = async {
                     writer.send(&about.with(Message::Refusal(refusal))).await?;
                     writer.flush().await
@@ -193,6 +214,22 @@ impl Door {
         }
     }
 
+    /// Takes a connection under TLS, if this node has keys. Whoever speaks the wrong way is told so.
+    async fn shake_hands(
+        &self,
+        socket: TcpStream,
+        deadline: Instant,
+    ) -> Result<(Stream, Peer), HandshakeError> {
+        let protection = self.node.protection();
+        let told = in_the_clear(match protection {
+            Protection::None => Refusal::Malformed {
+                detail: HandshakeError::TlsPeer.to_string(),
+            },
+            Protection::Mutual(_) => Refusal::Unproven,
+        });
+        protection.accept(socket, deadline, &told).await
+    }
+
     /// How long a primary may be silent, or take nothing.
     fn idle(&self) -> Duration {
         (self.node.stall_timeout() * IDLE_STALLS).max(IDLE_LEAST)
@@ -201,11 +238,11 @@ impl Door {
     /// From the hello to the end of its session. The place is given back once it is admitted.
     async fn converse(
         &self,
-        reader: &mut FrameReader<OwnedReadHalf>,
-        writer: &mut FrameWriter<OwnedWriteHalf>,
-        place: Place,
+        reader: &mut FrameReader<ReadHalf>,
+        writer: &mut FrameWriter<WriteHalf>,
+        stranger: Stranger,
     ) -> Ended {
-        let first = match timeout(HELLO_WAIT, reader.next()).await {
+        let first = match timeout_at(stranger.deadline, reader.next()).await {
             Ok(Ok(first)) => first,
             Ok(Err(StreamError::Closed)) if reader.is_inside_a_frame() => return torn(NOBODY),
             Ok(Err(error)) => return error.into(),
@@ -215,9 +252,9 @@ impl Door {
             }
         };
         let about = About::of(&first);
-        match self.let_in(&first).await {
+        match self.let_in(&first, &stranger.proven).await {
             Ok(link) => {
-                drop(place);
+                drop(stranger);
                 let mut conversation = Conversation {
                     link,
                     own: about,
@@ -233,13 +270,19 @@ impl Door {
     }
 
     /// Everything that can be refused is, before anything is promised or anyone deposed.
-    async fn let_in(&self, first: &Frame) -> Result<ReplicaLink, Refusal> {
+    async fn let_in(&self, first: &Frame, proven: &Peer) -> Result<ReplicaLink, Refusal> {
         let Message::Hello(hello) = &first.message else {
             return Err(Refusal::OutOfTurn {
                 found: "another frame".into(),
                 expected: "a hello".into(),
             });
         };
+        if !proven.may_be(&hello.primary) {
+            return Err(Refusal::Impostor {
+                claimed: hello.primary.clone(),
+                certified: proven.to_string(),
+            });
+        }
         let about = About::of(first);
         let store = self.node.store(about.volume);
         let store = store.ok_or(Refusal::UnknownVolume)?;

@@ -38,6 +38,7 @@ mod code {
     pub(super) const MALFORMED: u16 = 24;
     pub(super) const LED: u16 = 25;
     pub(super) const IMPOSTOR: u16 = 26;
+    pub(super) const UNPROVEN: u16 = 27;
 }
 
 fn put_versions(out: &mut BytesMut, versions: VersionRange) {
@@ -166,6 +167,7 @@ pub(super) fn encode(refusal: &Refusal, out: &mut BytesMut) {
             put_text(out, claimed.as_str(), ReplicaId::MAX_LEN);
             put_text(out, certified, HALF_TEXT);
         }
+        Refusal::Unproven => put(out, code::UNPROVEN, &[]),
         Refusal::Malformed { detail } => {
             put(out, code::MALFORMED, &[]);
             put_text(out, detail, MAX_REFUSAL_TEXT);
@@ -261,6 +263,7 @@ pub(super) fn decode(fields: &mut Fields) -> Result<Refusal, WireError> {
             claimed: fields.replica("claimed")?,
             certified: fields.text(HALF_TEXT, "certified")?,
         },
+        code::UNPROVEN => Refusal::Unproven,
         code::MALFORMED => Refusal::Malformed {
             detail: fields.text(MAX_REFUSAL_TEXT, "detail")?,
         },

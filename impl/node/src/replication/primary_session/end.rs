@@ -17,6 +17,12 @@ pub enum ConnectionFault {
         /// What the system said.
         detail: String,
     },
+    /// One side did not prove to the other who it is.
+    #[error("{detail}")]
+    Unproven {
+        /// Which, and why.
+        detail: String,
+    },
     /// The replica did not take, or give, anything in time.
     #[error("timed out {doing}")]
     TimedOut {
@@ -80,6 +86,7 @@ impl SessionError {
             | Self::Source(SourceError::Stalled { .. }) => Some(ReportedFault::Stalled),
             Self::Shipper(ShipperError::Refused(_))
             | Self::Source(SourceError::Refused(_))
+            | Self::Connection(ConnectionFault::Unproven { .. })
             | Self::Refused(_) => Some(ReportedFault::Refused),
             Self::Connection(ConnectionFault::NotAFrame { .. })
             | Self::Shipper(

@@ -12,13 +12,14 @@ use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::problem::Problem;
 use super::request::{ControlError, ControlReply, ControlRequest};
 use super::route::{Call, REPLY_MAX};
+use crate::tls::{Expected, HandshakeError, Protection, later_refusal};
 
 /// Where a node takes requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +44,8 @@ impl fmt::Display for NodePlace {
 pub struct ControlClient {
     place: NodePlace,
     wait: Duration,
+    protection: Protection,
+    expected: Expected,
 }
 
 /// Why there was no answer.
@@ -50,7 +53,9 @@ pub struct ControlClient {
 enum ExchangeError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    #[error("{}", of_http(.0))]
     Http(#[from] hyper::Error),
     #[error("the request cannot be put: {0}")]
     Request(#[from] hyper::http::Error),
@@ -66,7 +71,22 @@ impl ControlClient {
     /// Asks the node there; an answer is awaited for at most `wait`.
     #[must_use]
     pub const fn new(place: NodePlace, wait: Duration) -> Self {
-        Self { place, wait }
+        Self {
+            place,
+            wait,
+            protection: Protection::None,
+            expected: Expected::AnyNode,
+        }
+    }
+
+    /// The same with these keys, where it asks over TCP; whoever answers must be `expected`.
+    #[must_use]
+    pub fn under(self, protection: &Protection, expected: Expected) -> Self {
+        Self {
+            protection: protection.clone(),
+            expected,
+            ..self
+        }
     }
 
     /// Asks the node at a control address.
@@ -122,8 +142,7 @@ impl ControlClient {
         let call = request.call()?;
         let (status, body) = match &self.place {
             NodePlace::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
+                let stream = self.protection.connect(*address, &self.expected).await?;
                 send(stream, &address.to_string(), call).await?
             }
             NodePlace::Unix(path) => {
@@ -136,6 +155,15 @@ impl ControlClient {
         }
         let problem: Problem = serde_json::from_slice(&body)?;
         Ok(ControlReply::Failed { problem })
+    }
+}
+
+/// A certificate that is not taken is heard of only after the handshake.
+fn of_http(error: &hyper::Error) -> String {
+    let below = std::error::Error::source(error).and_then(<dyn std::error::Error>::downcast_ref);
+    match below.and_then(later_refusal) {
+        Some(refused) => refused.to_string(),
+        None => error.to_string(),
     }
 }
 

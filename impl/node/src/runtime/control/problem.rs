@@ -22,6 +22,8 @@ pub struct Problem {
 pub enum ProblemKind {
     /// The request contradicts itself or cannot be understood: 400, exit code 2.
     Invalid,
+    /// Whoever asks may not ask that: 403, exit code 1.
+    Forbidden,
     /// There is no such thing: 404, exit code 1.
     NotFound,
     /// The state of the volume or the node does not allow it: 409, exit code 1.
@@ -38,6 +40,7 @@ impl ProblemKind {
     pub const fn status(self) -> u16 {
         match self {
             Self::Invalid => 400,
+            Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::Refused => 409,
             Self::TooLarge => 413,

@@ -136,7 +136,10 @@ pub enum ControlRequest {
         after: Option<u64>,
     },
     /// Stop the node.
-    Shutdown,
+    Shutdown {
+        /// Whether other copies take over what it serves.
+        hand_over: bool,
+    },
     /// To the authority that this node serves.
     AuthorityVolumes,
     /// To the authority that this node serves.
@@ -169,6 +172,36 @@ pub enum ControlRequest {
     AuthorityRenew(LeaseRequest),
     /// To the authority that this node serves.
     AuthorityEnd(LeaseRequest),
+}
+
+impl ControlRequest {
+    /// The node that a request is only for, where it is for one.
+    pub(super) const fn asks_as(&self) -> Option<&ReplicaId> {
+        match self {
+            Self::AuthorityRenew(request) | Self::AuthorityEnd(request) => Some(&request.replica),
+            Self::Identify
+            | Self::CreateStore { .. }
+            | Self::ReplaceStore { .. }
+            | Self::Fence { .. }
+            | Self::Report { .. }
+            | Self::StepDown { .. }
+            | Self::RecordChanged { .. }
+            | Self::CreateVolume(_)
+            | Self::ListVolumes
+            | Self::Plan { .. }
+            | Self::Promote { .. }
+            | Self::RecoverAuthority { .. }
+            | Self::Status
+            | Self::Events { .. }
+            | Self::Shutdown { .. }
+            | Self::AuthorityVolumes
+            | Self::AuthorityRead { .. }
+            | Self::AuthorityCreate { .. }
+            | Self::AuthorityCompareAndSet { .. }
+            | Self::AuthorityMint { .. }
+            | Self::AuthorityRecover(_) => None,
+        }
+    }
 }
 
 /// An answer.

@@ -49,6 +49,18 @@ pub(super) struct RecoverBody {
     pub(super) without: BTreeSet<ReplicaId>,
 }
 
+/// What becomes of the volumes of a node that is stopped: `true` has other copies take over.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShutdownBody {
+    #[serde(default = "yes")]
+    pub(super) hand_over: bool,
+}
+
+const fn yes() -> bool {
+    true
+}
+
 /// The parameters of `GET /v1/events`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -108,7 +120,7 @@ impl ControlRequest {
             | Self::Promote { .. }
             | Self::RecoverAuthority { .. }
             | Self::ReplaceStore { .. }
-            | Self::Shutdown => true,
+            | Self::Shutdown { .. } => true,
             Self::Identify
             | Self::CreateStore { .. }
             | Self::Fence { .. }
@@ -158,7 +170,10 @@ impl ControlRequest {
             Self::ReplaceStore { volume } => {
                 Call::post(of(volume, "replace-store"), &serde_json::json!({}))
             }
-            Self::Shutdown => Call::post("/v1/shutdown", &serde_json::json!({})),
+            Self::Shutdown { hand_over } => {
+                let hand_over = *hand_over;
+                Call::post("/v1/shutdown", &ShutdownBody { hand_over })
+            }
             Self::Identify
             | Self::CreateStore { .. }
             | Self::Fence { .. }
@@ -195,7 +210,7 @@ impl ControlRequest {
                 let MadeStore { store } = serde_json::from_slice(body)?;
                 Ok(ControlReply::Store { store })
             }
-            Self::Shutdown => Ok(ControlReply::Done),
+            Self::Shutdown { .. } => Ok(ControlReply::Done),
             Self::Identify
             | Self::CreateStore { .. }
             | Self::Fence { .. }

@@ -5,9 +5,11 @@
 //! (F45); what was begun is carried out whether or not its caller stays; what cannot be understood is
 //! refused with a [`Problem`] and disturbs nobody else.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::rejection::QueryRejection;
@@ -15,23 +17,31 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use holdfast_types::ReplicaId;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
+use super::super::complaints::Complaints;
 use super::super::node::NodeShared;
 use super::problem::{Problem, ProblemKind};
 use super::request::{ControlReply, ControlRequest};
-use super::route::{EventsQuery, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody};
+use super::route::{
+    EventsQuery, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody, ShutdownBody,
+};
+use crate::tls::{HandshakeError, Peer, Protection};
 
 /// Connections served at once, of each listener.
 const CONNECTIONS_MAX: usize = 256;
+
+/// How long a connection may take to shake hands.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(5);
 
 /// How long a connection may be silent, a head or a body take to arrive.
 const IDLE: Duration = Duration::from_secs(30);
@@ -113,12 +123,17 @@ async fn replace_store(State(node): Node, Path(volume): Path<String>) -> Respons
     carry_out(node, ControlRequest::ReplaceStore { volume }).await
 }
 
-async fn shutdown(State(node): Node) -> Response {
-    carry_out(node, ControlRequest::Shutdown).await
+async fn shutdown(State(node): Node, body: Body) -> Response {
+    let request = |ShutdownBody { hand_over }| ControlRequest::Shutdown { hand_over };
+    with(node, body, request).await
 }
 
 /// What nodes ask of each other: the answer is tagged, refusals of the authority included.
-async fn between_nodes(State(node): Node, body: Body) -> Response {
+async fn between_nodes(
+    State(node): Node,
+    Extension(peer): Extension<Peer>,
+    body: Body,
+) -> Response {
     let request = match read::<ControlRequest>(body).await {
         Ok(request) if request.has_own_route() => {
             let what = "this request has a route of its own";
@@ -127,6 +142,9 @@ async fn between_nodes(State(node): Node, body: Body) -> Response {
         Ok(request) => request,
         Err(problem) => return refused(problem),
     };
+    if let Err(problem) = may_ask(&peer, &request) {
+        return refused(problem);
+    }
     match answer(node, request).await {
         ControlReply::Failed { problem } => refused(problem),
         reply @ (ControlReply::Done
@@ -142,6 +160,18 @@ async fn between_nodes(State(node): Node, body: Body) -> Response {
         | ControlReply::Lease(_)
         | ControlReply::AuthorityError { .. }) => json(&reply),
     }
+}
+
+/// What nodes ask of each other is for nodes, and a lease is for the node that it names.
+fn may_ask(peer: &Peer, request: &ControlRequest) -> Result<(), Problem> {
+    let claimed = request.asks_as();
+    let may = claimed.is_none_or(|node| peer.may_be(node));
+    if may && peer.may_be_a_node() {
+        return Ok(());
+    }
+    let claimed = claimed.map_or("a node", ReplicaId::as_str);
+    let what = format!("this is for {claimed}, and the certificate is for {peer}");
+    Err(Problem::new(ProblemKind::Forbidden, what))
 }
 
 async fn with<T: DeserializeOwned>(
@@ -236,7 +266,7 @@ pub(crate) async fn serve_tcp(node: Arc<NodeShared>, listener: TcpListener) {
             () = door.node.stopping() => return,
         };
         match accepted {
-            Ok((stream, _)) => door.let_in(stream),
+            Ok((socket, address)) => door.let_in_from(socket, address),
             Err(error) => pause(&error).await,
         }
     }
@@ -251,7 +281,9 @@ pub(crate) async fn serve_unix(node: Arc<NodeShared>, listener: UnixListener) {
             () = door.node.stopping() => return,
         };
         match accepted {
-            Ok((stream, _)) => door.let_in(stream),
+            Ok((stream, _)) => {
+                door.let_in(async { Some((stream, Peer::Unproven)) });
+            }
             Err(error) => pause(&error).await,
         }
     }
@@ -267,6 +299,7 @@ struct Door {
     node: Arc<NodeShared>,
     router: Router,
     slots: Arc<Semaphore>,
+    complaints: Arc<Complaints>,
 }
 
 impl Door {
@@ -274,11 +307,36 @@ impl Door {
         Self {
             router: router(Arc::clone(&node)),
             slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            complaints: Arc::default(),
             node,
         }
     }
 
-    fn let_in(&self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    /// Over TCP: under TLS, if this node has keys.
+    fn let_in_from(&self, socket: TcpStream, address: SocketAddr) {
+        let (node, complaints) = (Arc::clone(&self.node), Arc::clone(&self.complaints));
+        self.let_in(async move {
+            let deadline = Instant::now() + HANDSHAKE_WAIT;
+            let protection = node.protection();
+            let told = wrong_way(protection);
+            match protection.accept(socket, deadline, &told).await {
+                Ok(taken) => Some(taken),
+                Err(HandshakeError::Io(error)) => {
+                    tracing::debug!(%address, %error, "a connection was gone at once");
+                    None
+                }
+                Err(error) => {
+                    complaints.note(address.ip(), error.name(), &error);
+                    None
+                }
+            }
+        });
+    }
+
+    fn let_in<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        taken: impl Future<Output = Option<(S, Peer)>> + Send + 'static,
+    ) {
         // Beyond the bound a connection is closed at once: its caller tries again.
         let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
             return;
@@ -286,17 +344,45 @@ impl Door {
         let (node, router) = (Arc::clone(&self.node), self.router.clone());
         tokio::spawn(async move {
             let _slot = slot;
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE)
-                .max_buf_size(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
             tokio::select! {
-                ended = connection => if let Err(error) = ended {
-                    tracing::debug!(%error, "a connection of the API ended");
-                },
+                () = serve(taken, router) => {}
                 () = node.crashed() => {}
             }
         });
     }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    taken: impl Future<Output = Option<(S, Peer)>>,
+    router: Router,
+) {
+    let Some((stream, peer)) = taken.await else {
+        return;
+    };
+    let service = TowerToHyperService::new(router.layer(Extension(peer)));
+    let ended = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection of the API ended");
+    }
+}
+
+/// What is answered, in the clear, to whoever speaks the wrong way.
+fn wrong_way(protection: &Protection) -> Vec<u8> {
+    let what = match protection {
+        Protection::None => HandshakeError::TlsPeer.to_string(),
+        Protection::Mutual(_) => HandshakeError::PlainPeer.to_string(),
+    };
+    let problem = Problem::new(ProblemKind::Forbidden, what);
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    format!(
+        "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use holdfast_types::{
@@ -22,6 +23,7 @@ use crate::controller::decide::FenceReport;
 use crate::controller::drive::{Choice, promote, tell_members};
 use crate::controller::plan::plan;
 use crate::controller::recover::recover;
+use crate::tls::{Expected, Protection};
 
 /// How long another node may take for one step of creating a volume.
 const MEMBER_WAIT: Duration = Duration::from_secs(60);
@@ -66,7 +68,7 @@ impl NodeShared {
             }
             ControlRequest::Plan { volume } => {
                 let volume = self.resolve(&volume).await?;
-                let planned = plan(&self.authority, volume).await?;
+                let planned = plan(&self.authority, &self.protection, volume).await?;
                 Ok(ControlReply::Plan(Box::new(planned)))
             }
             ControlRequest::Promote {
@@ -83,7 +85,8 @@ impl NodeShared {
             ControlRequest::Events { after } => Ok(ControlReply::Events {
                 events: self.events(after),
             }),
-            ControlRequest::Shutdown => {
+            ControlRequest::Shutdown { hand_over } => {
+                self.hands_over.store(hand_over, Ordering::Release);
                 self.life.send_if_modified(|life| {
                     let running = *life == Life::Running;
                     *life = (*life).max(Life::Stopping);
@@ -149,7 +152,7 @@ impl NodeShared {
             | ControlRequest::RecoverAuthority { .. }
             | ControlRequest::Status
             | ControlRequest::Events { .. }
-            | ControlRequest::Shutdown => {
+            | ControlRequest::Shutdown { .. } => {
                 return Err(Problem::invalid("not a request to the authority"));
             }
         };
@@ -206,7 +209,8 @@ impl NodeShared {
             if *replica == self.facts.id {
                 continue;
             }
-            let client = ControlClient::tcp(member.endpoint.control, STATUS_WAIT);
+            let client = ControlClient::tcp(member.endpoint.control, STATUS_WAIT)
+                .under(&self.protection, Expected::Node(replica.clone()));
             if let Ok(ControlReply::Status(status)) = client.ask(&ControlRequest::Status).await
                 && let Some(found) = status.volumes.iter().find(|v| v.volume == record.volume)
             {
@@ -299,7 +303,7 @@ impl NodeShared {
         };
         let volume = self.resolve(volume).await?;
         let wait = self.config.limits.promotion_wait;
-        let (promotion, record) = promote(&self.authority, volume, &choice, wait)
+        let (promotion, record) = promote(&self.authority, &self.protection, volume, &choice, wait)
             .await
             .map_err(|error| error.to_string())?;
         Ok(ControlReply::Promoted {
@@ -316,9 +320,16 @@ impl NodeShared {
     ) -> Result<ControlReply, Problem> {
         let volume = self.resolve(volume).await?;
         let wait = self.config.limits.promotion_wait;
-        let (promotion, record) = recover(&self.authority, volume, keep, without, wait)
-            .await
-            .map_err(|error| error.to_string())?;
+        let (promotion, record) = recover(
+            &self.authority,
+            &self.protection,
+            volume,
+            keep,
+            without,
+            wait,
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         Ok(ControlReply::Promoted {
             promotion: Box::new(promotion),
             record: Box::new(record),
@@ -339,8 +350,10 @@ impl NodeShared {
         let mut members = BTreeMap::new();
         let log_bytes = self.log_bytes(plan.blocks);
         for member in &plan.members {
-            let client = ControlClient::tcp(member.control, MEMBER_WAIT);
-            let (facts, store) = make_store(&client, volume, plan.blocks, log_bytes).await?;
+            let client = ControlClient::tcp(member.control, MEMBER_WAIT)
+                .under(&self.protection, Expected::AnyNode);
+            let (facts, store) =
+                make_store(&client, &self.protection, volume, plan.blocks, log_bytes).await?;
             let endpoint = Endpoint {
                 data: member.data.unwrap_or(facts.data),
                 control: member.control,
@@ -354,11 +367,17 @@ impl NodeShared {
         }
         let record = new_record(volume, &plan, members);
         let created = self.authority.create(record).await;
-        tell_members(&created?.record).await;
+        tell_members(&self.protection, &created?.record).await;
         let wait = self.config.limits.promotion_wait;
-        let (promotion, record) = promote(&self.authority, volume, &Choice::Eligible, wait)
-            .await
-            .map_err(|error| error.to_string())?;
+        let (promotion, record) = promote(
+            &self.authority,
+            &self.protection,
+            volume,
+            &Choice::Eligible,
+            wait,
+        )
+        .await
+        .map_err(|error| error.to_string())?;
         Ok(ControlReply::Promoted {
             promotion: Box::new(promotion),
             record: Box::new(record),
@@ -383,6 +402,7 @@ pub(super) fn replace_advice(name: &str) -> String {
 /// A fresh store on another node.
 async fn make_store(
     client: &ControlClient,
+    protection: &Protection,
     volume: VolumeId,
     blocks: u64,
     log_bytes: u64,
@@ -394,6 +414,10 @@ async fn make_store(
     let ControlReply::Node(facts) = identified.map_err(failed)? else {
         return Err(failed(client.unexpected()));
     };
+    // From here on it has to be the one that it says it is.
+    let client = client
+        .clone()
+        .under(protection, Expected::Node(facts.id.clone()));
     let made = client
         .ask(&ControlRequest::CreateStore {
             volume,

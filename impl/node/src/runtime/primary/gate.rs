@@ -5,6 +5,8 @@
 //! only if the lease is still valid at the end (F83). Without a lease requests are held. What cannot be
 //! acknowledged waits, then fails with what is missing.
 
+use std::sync::atomic::Ordering;
+
 use bytes::Bytes;
 use holdfast_blockvol::{AppendError, ReadError};
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn, ReplicaId};
@@ -122,6 +124,10 @@ impl Primary {
         durably: bool,
     ) -> Result<(), IoFailure> {
         let deadline = Instant::now() + self.services.limits.write_timeout;
+        if self.settling.load(Ordering::Acquire) {
+            let reason = StopReason::Asked;
+            return Err(IoFailure::Stopped { reason });
+        }
         self.admitted(deadline).await?;
         let most = self.uncommitted().max_entry_blocks();
         let mut last = Lsn::ZERO;

@@ -51,11 +51,37 @@ impl Backoff {
     }
 }
 
+/// The same end again and again is not logged each time.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// What was logged last about ends of sessions.
+#[derive(Debug, Default)]
+struct Ends {
+    last: Option<(String, Duration)>,
+    left_out: u64,
+}
+
+impl Ends {
+    /// Whether this end is to be logged, and then how many like it were not since the last.
+    fn due(&mut self, reason: &str, now: Duration) -> Option<u64> {
+        if let Some((last, at)) = &self.last
+            && last == reason
+            && now.saturating_sub(*at) < QUIET
+        {
+            self.left_out += 1;
+            return None;
+        }
+        self.last = Some((reason.to_owned(), now));
+        Some(std::mem::take(&mut self.left_out))
+    }
+}
+
 /// Keeps a sender's sessions going until the replica is no member any more.
 pub(super) async fn keep(primary: Arc<Primary>, replica: ReplicaId) {
     let recovery = Arc::clone(&primary.services.recovery);
     let clock = primary.services.clock;
     let mut backoff = Backoff::new(&replica);
+    let mut ends = Ends::default();
     let mut last_seen = clock.now();
     let mut kind = SessionKind::Bootstrap;
     loop {
@@ -81,8 +107,10 @@ pub(super) async fn keep(primary: Arc<Primary>, replica: ReplicaId) {
         match recovery.attach(primary.volume, &replica, primary.epoch, kind) {
             Ok(token) => {
                 let end = session::run(&primary, &token).await;
-                tracing::info!(volume = %primary.volume, %replica, session = %token.session,
-                    reason = %end.reason, "a session ended");
+                if let Some(left_out) = ends.due(&end.reason.to_string(), clock.now()) {
+                    tracing::info!(volume = %primary.volume, %replica, session = %token.session,
+                        reason = %end.reason, left_out, "a session ended");
+                }
                 if end.was_in_sync {
                     backoff.reset();
                     last_seen = clock.now();
@@ -117,9 +145,20 @@ async fn prepare_rebuild(primary: &Arc<Primary>, replica: &ReplicaId) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use holdfast_types::ReplicaId;
 
-    use super::{Backoff, PAUSE_LEAST, PAUSE_MOST};
+    use super::{Backoff, Ends, PAUSE_LEAST, PAUSE_MOST, QUIET};
+
+    #[test]
+    fn the_same_end_of_a_session_is_logged_once_and_its_repetitions_are_counted() {
+        let mut ends = Ends::default();
+        assert_eq!(ends.due("refused", Duration::ZERO), Some(0));
+        assert_eq!(ends.due("refused", QUIET / 2), None);
+        assert_eq!(ends.due("refused", QUIET), Some(1));
+        assert_eq!(ends.due("lost", QUIET), Some(0), "another end");
+    }
 
     #[test]
     fn pauses_grow_to_a_bound_with_jitter_and_begin_anew() {

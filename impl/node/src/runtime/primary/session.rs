@@ -9,8 +9,6 @@ use std::time::Duration;
 use holdfast_engine::{Evidence as Fact, Interruption, ReportedFault};
 use holdfast_types::{Endpoint, FencingToken, Lsn, StoreId};
 use holdfast_wire::{Frame, Message, Refusal};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place};
 use tokio::time::{timeout, timeout_at};
@@ -22,6 +20,7 @@ use super::{Primary, Progress, StopReason};
 use crate::replication::{
     ConnectionFault, Note, PrimarySession, SessionBounds, SessionError, Todo, View,
 };
+use crate::tls::{Expected, ReadHalf, WriteHalf};
 
 /// How a session ended.
 pub(super) struct SessionEnd {
@@ -36,6 +35,9 @@ impl From<StreamError> for SessionError {
         let fault = match error {
             StreamError::Io(_) | StreamError::Closed => ConnectionFault::Lost {
                 detail: error.to_string(),
+            },
+            StreamError::Handshake(refused) => ConnectionFault::Unproven {
+                detail: refused.to_string(),
             },
             StreamError::TimedOut { doing } => ConnectionFault::TimedOut { doing },
             StreamError::Wire(_) | StreamError::Encode(_) => ConnectionFault::NotAFrame {
@@ -131,8 +133,8 @@ impl Primary {
 
 /// A connection to the replica.
 struct Link {
-    reader: FrameReader<OwnedReadHalf>,
-    writer: FrameWriter<OwnedWriteHalf>,
+    reader: FrameReader<ReadHalf>,
+    writer: FrameWriter<WriteHalf>,
     /// How long the replica may take nothing.
     wait: Duration,
 }
@@ -260,10 +262,14 @@ impl<'a> Driver<'a> {
     /// Connects, unless that takes too long, which the session then says itself.
     async fn dial(&mut self, endpoint: Endpoint, until: Duration) -> Result<(), SessionError> {
         let until = self.primary.services.clock.instant(until);
-        let Ok(connected) = timeout_at(until, TcpStream::connect(endpoint.data)).await else {
+        let replica = Expected::Node(self.session.token().replica.clone());
+        let protection = &self.primary.services.protection;
+        let connected = protection.connect(endpoint.data, &replica);
+        let Ok(connected) = timeout_at(until, connected).await else {
             return Ok(());
         };
-        let (reader, writer) = connected.and_then(frames).map_err(StreamError::Io)?;
+        let stream = connected.map_err(StreamError::of_handshake)?;
+        let (reader, writer) = frames(stream).map_err(StreamError::Io)?;
         self.link = Some(Link {
             reader,
             writer,

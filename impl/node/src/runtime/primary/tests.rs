@@ -18,6 +18,7 @@ use crate::authority::EmbeddedAuthority;
 use crate::commit::Progress;
 use crate::config::{LeaseConfig, LimitsConfig, SessionLimits};
 use crate::nbd;
+use crate::tls::Protection;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -65,6 +66,7 @@ fn primary(first: impl Fn(VolumeId) -> VolumeRecord) -> (tempfile::TempDir, Arc<
     let clock = Clock::start();
     let sessions = SessionLimits::default();
     let services = Services {
+        protection: Protection::None,
         id: id("a"),
         clock,
         authority: Arc::new(EmbeddedAuthority::open(&authority, SECOND).unwrap()),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_wire::{Frame, Message, Refusal};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::block_in_place;
 use tokio::time::timeout;
 
@@ -17,6 +16,7 @@ use super::super::framed::{FrameReader, FrameWriter, StreamError};
 use super::link::ReplicaLink;
 use super::{Ended, torn};
 use crate::replication::{About, superseded};
+use crate::tls::{ReadHalf, WriteHalf};
 
 /// One connection, from a hello that may be admitted to its end.
 pub(super) struct Conversation<'a> {
@@ -26,8 +26,8 @@ pub(super) struct Conversation<'a> {
     pub(super) clock: Clock,
     /// How long the primary may take no answer.
     pub(super) idle: Duration,
-    pub(super) reader: &'a mut FrameReader<OwnedReadHalf>,
-    pub(super) writer: &'a mut FrameWriter<OwnedWriteHalf>,
+    pub(super) reader: &'a mut FrameReader<ReadHalf>,
+    pub(super) writer: &'a mut FrameWriter<WriteHalf>,
 }
 
 impl Conversation<'_> {

@@ -1,13 +1,10 @@
 //! The HTTP API of a node, as a program meets it that was written by somebody else.
 
-#[allow(dead_code, reason = "shared with other tests, which use the rest")]
-mod peer;
-
 use std::time::Duration;
 
+use crate::peer::Place;
 use holdfast_node::runtime::{ControlError, ControlReply, ControlRequest, ProblemKind};
 use holdfast_types::VolumeId;
-use peer::Place;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::configuration::{self, Keys};
 use bytes::Bytes;
-use holdfast_node::config::{
-    AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
-    NodeConfig, SessionLimits,
-};
-use holdfast_node::nbd;
+use holdfast_node::config::{AuthorityConfig, Config, LimitsConfig};
 use holdfast_node::runtime::{
     ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, Node, Primary, RoleName,
     VolumePlan,
 };
+use holdfast_node::tls::{Expected, Protection};
 use holdfast_types::{
     BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId, VolumeId, VolumeRecord,
 };
@@ -121,48 +119,17 @@ pub(crate) struct Cluster {
     keeper: Option<Node>,
     keeper_config: Config,
     places: BTreeMap<&'static str, Place>,
+    /// How the test itself asks.
+    operator: Protection,
     /// The volume of the test.
     pub(crate) volume: VolumeId,
 }
 
 fn config(id: &str, directory: PathBuf, authority: AuthorityConfig) -> Config {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Config {
-        node: NodeConfig {
-            id: ReplicaId::new(id).unwrap(),
-            admin_socket: directory.join("admin.sock"),
-            data_dir: directory.clone(),
-            replication_listen: any,
-            control_listen: any,
-            allow_unprotected: false,
-        },
-        nbd: NbdConfig {
-            listen: None,
-            unix_socket: Some(directory.join("nbd.sock")),
-        },
-        authority,
-        lease: LeaseConfig {
-            duration: Duration::from_millis(1500),
-            margin: Duration::from_millis(200),
-        },
-        limits: LimitsConfig {
-            // Who creates a volume decides for all its copies; what the others would like is theirs.
-            log_size: Some(if id == "c" { 8 << 20 } else { 4 << 20 }),
-            retention_percent: 25,
-            write_timeout: Duration::from_secs(20),
-            flush_timeout: Duration::from_secs(20),
-            stall_timeout: Duration::from_secs(5),
-            leave_after: Duration::from_secs(2),
-            promotion_wait: Duration::from_secs(1),
-            sessions: SessionLimits::default(),
-            nbd: nbd::Limits::default(),
-        },
-        log: LogConfig {
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-            file: None,
-        },
-    }
+    let mut config = configuration::of(id, directory, authority);
+    // Who creates a volume decides for all its copies; what the others would like is theirs.
+    config.limits.log_size = Some(if id == "c" { 8 << 20 } else { 4 << 20 });
+    config
 }
 
 impl Cluster {
@@ -176,6 +143,17 @@ impl Cluster {
         names: &[&'static str],
         mode: DurabilityMode,
         min_in_sync: usize,
+        tune: impl Fn(&mut LimitsConfig),
+    ) -> Self {
+        Self::start_under(names, mode, min_in_sync, None, tune).await
+    }
+
+    /// The same with keys for everyone, issued by the authority of a directory.
+    pub(crate) async fn start_under(
+        names: &[&'static str],
+        mode: DurabilityMode,
+        min_in_sync: usize,
+        keys: Option<&Keys>,
         tune: impl Fn(&mut LimitsConfig),
     ) -> Self {
         let _ = tracing_subscriber::fmt()
@@ -192,13 +170,16 @@ impl Cluster {
         let mut keeper_config = config("keeper", at("keeper"), embedded(any));
         // It creates the volume, so it decides how large the logs are.
         tune(&mut keeper_config.limits);
+        keeper_config.tls = keys.map(|keys| keys.of_node("keeper"));
         let keeper = Node::start(keeper_config.clone()).await.unwrap();
         let address = keeper.authority_address().unwrap();
         keeper_config.authority = embedded(address);
         let mut places = BTreeMap::new();
         for name in names {
-            let mut config = config(name, at(name), AuthorityConfig::Remote { address });
+            let node = keys.map(|_| ReplicaId::new("keeper").unwrap());
+            let mut config = config(name, at(name), AuthorityConfig::Remote { address, node });
             tune(&mut config.limits);
+            config.tls = keys.map(|keys| keys.of_node(name));
             let node = Node::start(config.clone()).await.unwrap();
             config.node.replication_listen = node.data_address();
             config.node.control_listen = node.control_address();
@@ -211,6 +192,7 @@ impl Cluster {
             keeper: Some(keeper),
             keeper_config,
             places,
+            operator: keys.map_or(Protection::None, |keys| keys.operator("admin")),
             volume: VolumeId::random(),
         };
         cluster.create_volume(mode, min_in_sync).await;
@@ -237,6 +219,15 @@ impl Cluster {
         self.volume = record.volume;
     }
 
+    fn client(&self, address: SocketAddr) -> ControlClient {
+        ControlClient::tcp(address, PATIENCE).under(&self.operator, Expected::AnyNode)
+    }
+
+    /// The node that keeps the authority.
+    pub(crate) fn keeper(&self) -> &Node {
+        self.keeper.as_ref().unwrap()
+    }
+
     /// Asks the node that keeps the authority.
     pub(crate) async fn ask(&self, request: &ControlRequest) -> ControlReply {
         self.try_ask(request).await.unwrap()
@@ -248,7 +239,7 @@ impl Cluster {
         request: &ControlRequest,
     ) -> Result<ControlReply, ControlError> {
         let keeper = self.keeper.as_ref().unwrap();
-        let client = ControlClient::tcp(keeper.control_address(), PATIENCE);
+        let client = self.client(keeper.control_address());
         client.ask(request).await
     }
 
@@ -258,7 +249,7 @@ impl Cluster {
         name: &str,
         request: &ControlRequest,
     ) -> Result<ControlReply, ControlError> {
-        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        let client = self.client(self.node(name).control_address());
         client.ask(request).await
     }
 
@@ -311,7 +302,7 @@ impl Cluster {
 
     /// Has a node make an empty store in place of a lost one.
     pub(crate) async fn replace_store(&self, name: &str) {
-        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        let client = self.client(self.node(name).control_address());
         let volume = self.volume.to_string();
         let reply = client.ask(&ControlRequest::ReplaceStore { volume }).await;
         assert!(matches!(reply, Ok(ControlReply::Store { .. })), "{reply:?}");
@@ -403,7 +394,7 @@ impl Cluster {
         &self,
         name: &str,
     ) -> Vec<(String, Option<ReplicaId>, Option<String>)> {
-        let client = ControlClient::tcp(self.node(name).control_address(), PATIENCE);
+        let client = self.client(self.node(name).control_address());
         let reply = client.ask(&ControlRequest::Events { after: None }).await;
         let ControlReply::Events { events } = reply.unwrap() else {
             panic!("no events");

@@ -1,10 +1,7 @@
 //! Joining and leaving the in-sync set while other members are gone: real files, real sockets.
 
-#[allow(dead_code, reason = "shared with other tests, which use the rest")]
-mod support;
-
+use crate::support::{Cluster, Reference};
 use holdfast_types::DurabilityMode;
-use support::{Cluster, Reference};
 
 /// A volume of three copies of which two must be in sync: the primary, a member, and one that has
 /// left the set because it was cut off.

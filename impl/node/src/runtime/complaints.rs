@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How often one kind of refusal of one address is logged.
-pub(super) const QUIET: Duration = Duration::from_secs(60);
+const QUIET: Duration = Duration::from_secs(60);
 
 /// Pairs of address and kind that are remembered; beyond it the oldest is forgotten.
 const REMEMBERED_MAX: usize = 512;
@@ -19,11 +20,25 @@ struct Heard {
 
 /// What was complained about lately.
 #[derive(Debug, Default)]
-pub(super) struct Complaints(BTreeMap<(IpAddr, &'static str), Heard>);
+pub(super) struct Complaints(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered(BTreeMap<(IpAddr, &'static str), Heard>);
 
 impl Complaints {
+    /// Logs a refusal of a peer, if that is due.
+    pub(super) fn note(&self, address: IpAddr, kind: &'static str, what: &dyn std::fmt::Display) {
+        // Every change of it is complete when the lock is released.
+        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(left_out) = remembered.due(address, kind, Instant::now()) {
+            tracing::warn!(%address, kind, left_out, "refused a peer: {what}");
+        }
+    }
+}
+
+impl Remembered {
     /// Whether a refusal is to be logged now, and then how many like it were not since the last.
-    pub(super) fn due(&mut self, address: IpAddr, kind: &'static str, now: Instant) -> Option<u64> {
+    fn due(&mut self, address: IpAddr, kind: &'static str, now: Instant) -> Option<u64> {
         if let Some(heard) = self.0.get_mut(&(address, kind)) {
             if now.duration_since(heard.logged_at) < QUIET {
                 heard.left_out += 1;
@@ -52,7 +67,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
     use std::time::{Duration, Instant};
 
-    use super::{Complaints, QUIET, REMEMBERED_MAX};
+    use super::{QUIET, REMEMBERED_MAX, Remembered};
 
     fn from(host: u32) -> IpAddr {
         IpAddr::V4(Ipv4Addr::from(host))
@@ -60,7 +75,7 @@ mod tests {
 
     #[test]
     fn f38_a_refusal_is_logged_at_once_and_its_repetitions_are_counted() {
-        let mut complaints = Complaints::default();
+        let mut complaints = Remembered::default();
         let start = Instant::now();
         assert_eq!(complaints.due(from(1), "stale_epoch", start), Some(0));
         for repeated in 1..=1000 {
@@ -85,7 +100,7 @@ mod tests {
 
     #[test]
     fn f45_what_is_remembered_of_refused_peers_is_bounded() {
-        let mut complaints = Complaints::default();
+        let mut complaints = Remembered::default();
         let start = Instant::now();
         for host in 0..10_000 {
             let at = start + Duration::from_millis(u64::from(host));

@@ -1,17 +1,12 @@
 //! One node, and peers of its data port that are written by hand: primaries that do what they should,
 //! and strangers that do not.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_node::authority::RecordVersion;
-use holdfast_node::config::{
-    AuthorityConfig, Config, LeaseConfig, LimitsConfig, LogConfig, LogFormat, LogLevel, NbdConfig,
-    NodeConfig, SessionLimits,
-};
-use holdfast_node::nbd;
+use holdfast_node::config::{AuthorityConfig, Config};
 use holdfast_node::runtime::{
     ControlClient, ControlError, ControlReply, ControlRequest, FrameReader, FrameWriter, Node,
     StreamError,
@@ -27,6 +22,8 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpSocket;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use uuid::Uuid;
+
+use crate::configuration;
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -59,45 +56,13 @@ pub(crate) struct Peer {
 }
 
 fn config(directory: PathBuf) -> Config {
-    let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    Config {
-        node: NodeConfig {
-            id: ReplicaId::new("r").unwrap(),
-            admin_socket: directory.join("admin.sock"),
-            data_dir: directory.clone(),
-            replication_listen: any,
-            control_listen: any,
-            allow_unprotected: false,
-        },
-        nbd: NbdConfig {
-            listen: None,
-            unix_socket: Some(directory.join("nbd.sock")),
-        },
-        authority: AuthorityConfig::Embedded {
-            listen: any,
-            file: directory.join("authority"),
-        },
-        lease: LeaseConfig {
-            duration: Duration::from_millis(1500),
-            margin: Duration::from_millis(200),
-        },
-        limits: LimitsConfig {
-            log_size: Some(4 << 20),
-            retention_percent: 25,
-            write_timeout: Duration::from_secs(20),
-            flush_timeout: Duration::from_secs(20),
-            stall_timeout: Duration::from_millis(500),
-            leave_after: Duration::from_secs(2),
-            promotion_wait: Duration::from_secs(1),
-            sessions: SessionLimits::default(),
-            nbd: nbd::Limits::default(),
-        },
-        log: LogConfig {
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-            file: None,
-        },
-    }
+    let authority = AuthorityConfig::Embedded {
+        listen: configuration::any(),
+        file: directory.join("authority"),
+    };
+    let mut config = configuration::of("r", directory, authority);
+    config.limits.stall_timeout = Duration::from_millis(500);
+    config
 }
 
 /// A position of a log.

@@ -1,10 +1,9 @@
 //! The data port of a node under peers of every kind, over real sockets: what each is told, and that
 //! nobody else notices.
 
-mod peer;
-
 use std::time::Duration;
 
+use crate::peer::{self, BLOCKS, Place, append, at, entry};
 use bytes::{Bytes, BytesMut};
 use holdfast_node::authority::RecordVersion;
 use holdfast_node::runtime::{ControlReply, ControlRequest};
@@ -13,7 +12,6 @@ use holdfast_wire::{
     ChunkContent, Frame, FrameType, HEADER_LEN, Hello, LogPosition, Message, RebuildBegin,
     RebuildChunk, RebuildSource, Refusal, SUPPORTED_VERSIONS, encode,
 };
-use peer::{BLOCKS, Place, append, at, entry};
 
 const START: LogPosition = LogPosition::START;
 

@@ -1,14 +1,12 @@
 //! Whole recoveries, with three nodes in one process: real files, real sockets, cut links, crashes.
 
-mod support;
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::support::{BLOCKS, Cluster, Reference, pattern};
 use bytes::Bytes;
 use holdfast_node::runtime::{ControlReply, ControlRequest};
 use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId};
-use support::{BLOCKS, Cluster, Reference, pattern};
 
 fn id(name: &str) -> ReplicaId {
     ReplicaId::new(name).unwrap()

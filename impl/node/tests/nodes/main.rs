@@ -1,0 +1,10 @@
+//! Nodes in one process, over real files and real sockets.
+
+mod api;
+mod cluster;
+mod configuration;
+mod data_port;
+mod membership;
+mod mutual_tls;
+mod peer;
+mod support;
