@@ -5,8 +5,12 @@ use std::time::Duration;
 
 use crate::support::{BLOCKS, Cluster, Reference, pattern};
 use bytes::Bytes;
+use holdfast_node::authority::RecordVersion;
 use holdfast_node::runtime::{ControlReply, ControlRequest};
-use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId};
+use holdfast_types::{
+    BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, Lsn, ReplicaId, SnapshotId, SnapshotLabel,
+    VolumeOperation,
+};
 
 fn id(name: &str) -> ReplicaId {
     ReplicaId::new(name).unwrap()
@@ -62,8 +66,9 @@ async fn a4_a_copy_that_was_cut_off_catches_up_without_any_traffic() {
     assert!(!rebuilt, "a short gap is caught up, not rebuilt");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn f30_returning_primary_is_truncated_to_what_its_successor_holds() {
+/// A cluster whose old primary is down with a tail that nobody else has, up to the position returned,
+/// and whose new primary serves.
+async fn with_a_divergent_tail() -> (Cluster, Reference, &'static str, Lsn) {
     let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
     let primary = cluster.serving().await;
     let mut reference = Reference::new();
@@ -109,6 +114,12 @@ async fn f30_returning_primary_is_truncated_to_what_its_successor_holds() {
     }
     let record = cluster.promote().await;
     assert_ne!(record.primary, Some(id(old)));
+    (cluster, reference, old, diverged_at)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f30_returning_primary_is_truncated_to_what_its_successor_holds() {
+    let (mut cluster, mut reference, old, _) = with_a_divergent_tail().await;
     let primary = cluster.serving().await;
     reference.write(&primary, 4, 3, 9).await;
     primary.flush().await.unwrap();
@@ -483,4 +494,150 @@ async fn f85_a_rolled_back_authority_is_refused_and_raises_an_alarm() {
     assert_eq!(rebuilt.count(), 2, "their lineage says nothing any more");
     let again = cluster.try_ask(&recover).await.unwrap_err().to_string();
     assert!(again.contains("it was not rolled back"), "{again}");
+}
+
+/// The names of the copies but the primary's.
+fn others(own: &ReplicaId) -> Vec<&'static str> {
+    let names = ["a", "b", "c"].into_iter();
+    names.filter(|name| *name != own.as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f34_a_restored_snapshot_is_logged_at_new_positions_and_reaches_every_copy() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let own = primary.record().primary.unwrap();
+    for other in others(&own) {
+        cluster.until_in_sync(other).await;
+    }
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 8, 1).await;
+    let before_the_snapshot = reference.clone();
+    let store = cluster.node(own.as_str()).store(cluster.volume).unwrap();
+    let epoch = primary.epoch();
+    let label = SnapshotLabel::new("before").unwrap();
+    let created = VolumeOperation::SnapshotCreate { label };
+    let lsn = store.append_operation(epoch, &created).unwrap();
+    reference.write(&primary, 0, 8, 2).await;
+    reference.write(&primary, 20, 1, 3).await;
+    primary.flush().await.unwrap();
+    let before = store.positions().head;
+    cluster
+        .until("the snapshot is there", |_| {
+            store.snapshots().is_ok_and(|found| !found.is_empty())
+        })
+        .await;
+    let snapshot = SnapshotId { lsn, epoch };
+    let restore = VolumeOperation::Restore { snapshot };
+    let at = store.append_operation(epoch, &restore).unwrap();
+    assert!(at > before, "a restore goes forward in the log");
+    cluster
+        .until("the restore is carried out", |_| {
+            store.restoring().is_none()
+        })
+        .await;
+    // What came after the snapshot is gone, and new writes are new entries on every copy.
+    let mut expected = before_the_snapshot;
+    expected.write(&primary, 40, 2, 9).await;
+    cluster.all_copies_equal(&expected).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f51_a_copy_whose_address_is_set_again_is_caught_up_from_what_it_lacks() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let own = primary.record().primary.unwrap();
+    let moved = others(&own)[0];
+    for other in others(&own) {
+        cluster.until_in_sync(other).await;
+    }
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    cluster.link(moved).cut();
+    reference.write(&primary, 5, 10, 2).await;
+    primary.flush().await.unwrap();
+    // Its old address stays cut; the record gets the new one.
+    let address = cluster.node(moved).data_address();
+    loop {
+        let mut record = primary.record();
+        let expected = RecordVersion::of(&record);
+        let endpoint = &mut record.members.get_mut(&id(moved)).unwrap().endpoint;
+        endpoint.data = address;
+        endpoint.version.0 += 1;
+        let record = Box::new(record);
+        let set = ControlRequest::AuthorityCompareAndSet { expected, record };
+        match cluster.try_ask(&set).await {
+            Ok(ControlReply::Recorded { .. }) => break,
+            // The primary changes the record too, as the copy leaves the set.
+            Err(error) => assert!(error.to_string().contains("the record is at"), "{error}"),
+            Ok(other) => panic!("{other:?}"),
+        }
+    }
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f53_a_log_of_equal_length_with_another_end_is_not_taken_for_in_sync() {
+    let (mut cluster, mut reference, old, diverged_at) = with_a_divergent_tail().await;
+    let primary = cluster.serving().await;
+    // By number nothing is missing when the old primary comes back.
+    while primary.progress().written < diverged_at {
+        reference.write(&primary, 100, 1, 9).await;
+    }
+    primary.flush().await.unwrap();
+    cluster.restart(old).await;
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f54_what_is_written_during_a_catch_up_is_not_overtaken_by_it() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let own = primary.record().primary.unwrap();
+    let late = others(&own)[0];
+    for other in others(&own) {
+        cluster.until_in_sync(other).await;
+    }
+    let mut reference = Reference::new();
+    cluster.link(late).cut();
+    for tag in 1..8 {
+        reference.write(&primary, 0, 64, tag).await;
+    }
+    primary.flush().await.unwrap();
+    cluster.link(late).slow_down(2 << 20);
+    cluster.link(late).mend();
+    // Older content of these very blocks is on its way meanwhile.
+    let mut tag = 8;
+    while cluster.sender(late) != Some(("in_sync".into(), true)) {
+        reference.write(&primary, u64::from(tag) % 64, 1, tag).await;
+        tag = tag.wrapping_add(1).max(8);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f59_a_flush_after_a_failover_vouches_for_the_writes_of_before() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let own = primary.record().primary.unwrap();
+    for other in others(&own) {
+        cluster.until_in_sync(other).await;
+    }
+    let mut reference = Reference::new();
+    // Acknowledged, and never flushed by the primary that took it.
+    reference.write(&primary, 0, 64, 1).await;
+    drop(primary);
+    cluster.crash(own.as_str()).await;
+    cluster.promote().await;
+    let primary = cluster.serving().await;
+    primary.flush().await.unwrap();
+    let successor = primary.record().primary.unwrap();
+    drop(primary);
+    // What the flush vouched for survives the next primary too.
+    cluster.restart(own.as_str()).await;
+    cluster.until_in_sync(own.as_str()).await;
+    cluster.crash(successor.as_str()).await;
+    cluster.promote().await;
+    cluster.all_copies_equal(&reference).await;
 }

@@ -448,6 +448,7 @@ impl Cluster {
 }
 
 /// What the volume should hold.
+#[derive(Clone)]
 pub(crate) struct Reference(Vec<u8>);
 
 impl Reference {
