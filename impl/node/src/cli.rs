@@ -47,14 +47,14 @@ struct Cli {
 enum Command {
     /// Run a replication node.
     Node(node::NodeArgs),
-    /// Volumes: create, list, show.
+    /// Volumes: create, list, show, set.
     #[command(subcommand)]
     Volume(volume::VolumeCommand),
     /// What a node is in each of its volumes, and how its replicas do.
     Status(status::StatusArgs),
     /// The recovery events that a node keeps.
     Events(status::EventsArgs),
-    /// One node's copy of a volume: replace a lost one.
+    /// Copies of a volume: replace a lost one, evict one that is gone.
     #[command(subcommand)]
     Replica(replica::ReplicaCommand),
     /// What moving a volume's primary would decide, and why, without doing it.

@@ -26,7 +26,7 @@ mod status;
 pub use clock::Clock;
 pub use control::{
     ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
-    Problem, ProblemKind, VolumePlan,
+    Problem, ProblemKind, SettingsChange, VolumePlan,
 };
 pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;

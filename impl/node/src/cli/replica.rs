@@ -1,8 +1,10 @@
-//! `holdfast replica`: replace.
+//! `holdfast replica`: replace, evict.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+
+use holdfast_types::ReplicaId;
 
 use super::{At, Failure, print_json};
 use crate::runtime::{ControlReply, ControlRequest};
@@ -10,11 +12,31 @@ use crate::runtime::{ControlReply, ControlRequest};
 /// Making a store takes a while: its log is written over with zeroes.
 const WAIT: Duration = Duration::from_secs(300);
 
+/// What was acknowledged may first have to be durable on those that stay.
+const EVICT_WAIT: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Subcommand)]
 pub(super) enum ReplicaCommand {
     /// Make an empty store on the node that is asked, in place of one that is lost for good. The
     /// volume's primary then rebuilds it.
     Replace(ReplaceArgs),
+    /// Take a member that is gone out of the in-sync set, below `min_in_sync` too, so that the volume
+    /// goes on without it. It comes back by a catch-up, or by a rebuild where that is too late.
+    Evict(EvictArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EvictArgs {
+    /// Name or id of the volume.
+    volume: String,
+    /// The member.
+    #[arg(value_parser = label)]
+    replica: ReplicaId,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -29,7 +51,36 @@ pub(super) struct ReplaceArgs {
 }
 
 pub(super) async fn run(command: ReplicaCommand) -> Result<(), Failure> {
-    let ReplicaCommand::Replace(args) = command;
+    match command {
+        ReplicaCommand::Replace(args) => replace(args).await,
+        ReplicaCommand::Evict(args) => evict(args).await,
+    }
+}
+
+async fn evict(args: EvictArgs) -> Result<(), Failure> {
+    let request = ControlRequest::EvictReplica {
+        volume: args.volume,
+        replica: args.replica.clone(),
+    };
+    let ControlReply::Recorded { recorded } = args.at.ask(&request, EVICT_WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    let record = recorded.record;
+    if args.json {
+        return print_json(&record);
+    }
+    println!(
+        "{}: {} is out of the in-sync set, which has {} of {} copies now. What it holds counts no \
+         more: it is caught up when it is back, or rebuilt where the log that it lacks is gone",
+        record.name,
+        args.replica,
+        record.isr.len(),
+        record.members.len()
+    );
+    Ok(())
+}
+
+async fn replace(args: ReplaceArgs) -> Result<(), Failure> {
     let request = ControlRequest::ReplaceStore {
         volume: args.volume.clone(),
     };
@@ -44,4 +95,8 @@ pub(super) async fn run(command: ReplicaCommand) -> Result<(), Failure> {
         args.volume
     );
     Ok(())
+}
+
+fn label(text: &str) -> Result<ReplicaId, String> {
+    ReplicaId::new(text).map_err(|error| error.to_string())
 }

@@ -1,4 +1,4 @@
-//! `holdfast volume`: create, list, show.
+//! `holdfast volume`: create, list, show, set.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,10 +9,12 @@ use holdfast_types::{BLOCK_SIZE, DurabilityMode, VolumeRecord, WriteAck};
 use super::{At, Failure, print_json};
 use crate::authority::Recorded;
 use crate::config::parse_size;
-use crate::runtime::{ControlReply, ControlRequest, MemberPlan, VolumePlan};
+use crate::runtime::{ControlReply, ControlRequest, MemberPlan, SettingsChange, VolumePlan};
 
 /// Making the stores and promoting the first primary takes a while.
 const CREATE_WAIT: Duration = Duration::from_secs(300);
+/// What was acknowledged may first have to reach more copies.
+const SET_WAIT: Duration = Duration::from_secs(60);
 const LIST_WAIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Subcommand)]
@@ -23,6 +25,8 @@ pub(super) enum VolumeCommand {
     List(ListArgs),
     /// One volume's record.
     Show(ShowArgs),
+    /// Change when writes and flushes are acknowledged, while the volume is served.
+    Set(SetArgs),
 }
 
 #[derive(Debug, Args)]
@@ -91,6 +95,46 @@ pub(super) struct ShowArgs {
     at: At,
 }
 
+#[derive(Debug, Args)]
+#[group(id = "setting", multiple = true, required = true, args = ["mode", "min_in_sync", "write_ack"])]
+pub(super) struct SetArgs {
+    /// Name or id.
+    volume: String,
+    /// When a flush is acknowledged.
+    #[arg(long, value_enum)]
+    mode: Option<Mode>,
+    /// `sync-all`: with fewer in-sync copies nothing is acknowledged.
+    #[arg(long, value_name = "COPIES")]
+    min_in_sync: Option<usize>,
+    /// When a write is acknowledged; follows the mode where that changes.
+    #[arg(long, value_enum)]
+    write_ack: Option<Ack>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+impl From<Mode> for DurabilityMode {
+    fn from(mode: Mode) -> Self {
+        match mode {
+            Mode::BestEffort => Self::BestEffort,
+            Mode::SyncAll => Self::SyncAll,
+            Mode::SyncQuorum => Self::SyncQuorum,
+        }
+    }
+}
+
+impl From<Ack> for WriteAck {
+    fn from(ack: Ack) -> Self {
+        match ack {
+            Ack::Local => Self::Local,
+            Ack::Received => Self::Received,
+        }
+    }
+}
+
 fn parse_copy(text: &str) -> Result<MemberPlan, String> {
     let address = |text: &str| -> Result<SocketAddr, String> {
         text.parse()
@@ -113,6 +157,7 @@ pub(super) async fn run(command: VolumeCommand) -> Result<(), Failure> {
         VolumeCommand::Create(args) => create(args).await,
         VolumeCommand::List(args) => list(args).await,
         VolumeCommand::Show(args) => show(args).await,
+        VolumeCommand::Set(args) => set(args).await,
     }
 }
 
@@ -127,16 +172,9 @@ async fn create(args: CreateArgs) -> Result<(), Failure> {
         name: args.name,
         blocks: args.size / BLOCK_SIZE as u64,
         members: args.copies,
-        mode: args.mode.map(|mode| match mode {
-            Mode::BestEffort => DurabilityMode::BestEffort,
-            Mode::SyncAll => DurabilityMode::SyncAll,
-            Mode::SyncQuorum => DurabilityMode::SyncQuorum,
-        }),
+        mode: args.mode.map(DurabilityMode::from),
         min_in_sync: args.min_in_sync,
-        write_ack: args.write_ack.map(|ack| match ack {
-            Ack::Local => WriteAck::Local,
-            Ack::Received => WriteAck::Received,
-        }),
+        write_ack: args.write_ack.map(WriteAck::from),
     };
     let request = ControlRequest::CreateVolume(plan);
     let ControlReply::Promoted { record, .. } = args.at.ask(&request, CREATE_WAIT).await? else {
@@ -200,6 +238,25 @@ async fn show(args: ShowArgs) -> Result<(), Failure> {
             member.endpoint.data, member.endpoint.control, member.store
         );
     }
+    Ok(())
+}
+
+async fn set(args: SetArgs) -> Result<(), Failure> {
+    let request = ControlRequest::SetVolume {
+        volume: args.volume,
+        change: SettingsChange {
+            mode: args.mode.map(DurabilityMode::from),
+            min_in_sync: args.min_in_sync,
+            write_ack: args.write_ack.map(WriteAck::from),
+        },
+    };
+    let ControlReply::Recorded { recorded } = args.at.ask(&request, SET_WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        return print_json(&recorded.record);
+    }
+    print_record(&recorded.record);
     Ok(())
 }
 

@@ -9,5 +9,7 @@ mod server;
 
 pub use client::{ControlClient, NodePlace};
 pub use problem::{Problem, ProblemKind};
-pub use request::{ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, VolumePlan};
+pub use request::{
+    ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, SettingsChange, VolumePlan,
+};
 pub(crate) use server::{serve_tcp, serve_unix};

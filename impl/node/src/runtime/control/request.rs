@@ -45,6 +45,21 @@ pub struct VolumePlan {
     pub write_ack: Option<WriteAck>,
 }
 
+/// What is to change about how a volume acknowledges; `None` leaves it as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SettingsChange {
+    /// The durability mode.
+    #[serde(default)]
+    pub mode: Option<DurabilityMode>,
+    /// The least number of in-sync copies.
+    #[serde(default)]
+    pub min_in_sync: Option<usize>,
+    /// When a write is acknowledged. Follows the mode where that changes and this is `None`.
+    #[serde(default)]
+    pub write_ack: Option<WriteAck>,
+}
+
 /// Who a node is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeFacts {
@@ -105,6 +120,20 @@ pub enum ControlRequest {
     CreateVolume(VolumePlan),
     /// Every volume's record.
     ListVolumes,
+    /// Change how a volume acknowledges.
+    SetVolume {
+        /// The volume, by name or id.
+        volume: String,
+        /// What is to change.
+        change: SettingsChange,
+    },
+    /// Take a member that is gone out of the in-sync set, below `min_in_sync` too.
+    EvictReplica {
+        /// The volume, by name or id.
+        volume: String,
+        /// The member.
+        replica: ReplicaId,
+    },
     /// What moving the primary would decide.
     Plan {
         /// The volume, by name or id.
@@ -188,6 +217,8 @@ impl ControlRequest {
             | Self::RecordChanged { .. }
             | Self::CreateVolume(_)
             | Self::ListVolumes
+            | Self::SetVolume { .. }
+            | Self::EvictReplica { .. }
             | Self::Plan { .. }
             | Self::Promote { .. }
             | Self::RecoverAuthority { .. }

@@ -6,6 +6,8 @@
 //! | events | `GET /v1/events?after=SEQUENCE` | a list, oldest first |
 //! | list volumes | `GET /v1/volumes` | a list of records |
 //! | create a volume | `POST /v1/volumes` | the promotion and the record |
+//! | set | `POST /v1/volumes/VOLUME/set` | the record |
+//! | evict a member | `POST /v1/volumes/VOLUME/evict` | the record |
 //! | plan | `GET /v1/volumes/VOLUME/plan` | what a promotion would decide, and why |
 //! | promote | `POST /v1/volumes/VOLUME/promote` | the promotion and the record |
 //! | recover the authority | `POST /v1/volumes/VOLUME/recover-authority` | the promotion and the record |
@@ -59,6 +61,13 @@ pub(super) struct ShutdownBody {
 
 const fn yes() -> bool {
     true
+}
+
+/// The member that is to leave the in-sync set.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EvictBody {
+    pub(super) replica: ReplicaId,
 }
 
 /// The parameters of `GET /v1/events`.
@@ -116,6 +125,8 @@ impl ControlRequest {
             | Self::Events { .. }
             | Self::ListVolumes
             | Self::CreateVolume(_)
+            | Self::SetVolume { .. }
+            | Self::EvictReplica { .. }
             | Self::Plan { .. }
             | Self::Promote { .. }
             | Self::RecoverAuthority { .. }
@@ -149,6 +160,11 @@ impl ControlRequest {
             }
             Self::ListVolumes => Ok(Call::get("/v1/volumes")),
             Self::CreateVolume(plan) => Call::post("/v1/volumes", plan),
+            Self::SetVolume { volume, change } => Call::post(of(volume, "set"), change),
+            Self::EvictReplica { volume, replica } => {
+                let replica = replica.clone();
+                Call::post(of(volume, "evict"), &EvictBody { replica })
+            }
             Self::Plan { volume } => Ok(Call::get(of(volume, "plan"))),
             Self::Promote {
                 volume,
@@ -200,6 +216,10 @@ impl ControlRequest {
             }
             Self::ListVolumes => {
                 serde_json::from_slice(body).map(|records| ControlReply::Records { records })
+            }
+            Self::SetVolume { .. } | Self::EvictReplica { .. } => {
+                let recorded = Box::new(serde_json::from_slice(body)?);
+                Ok(ControlReply::Recorded { recorded })
             }
             Self::Plan { .. } => serde_json::from_slice(body).map(ControlReply::Plan),
             Self::CreateVolume(_) | Self::Promote { .. } | Self::RecoverAuthority { .. } => {

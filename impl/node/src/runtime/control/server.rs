@@ -33,7 +33,8 @@ use super::super::node::NodeShared;
 use super::problem::{Problem, ProblemKind};
 use super::request::{ControlReply, ControlRequest};
 use super::route::{
-    EventsQuery, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody, ShutdownBody,
+    EventsQuery, EvictBody, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody,
+    ShutdownBody,
 };
 use crate::tls::{HandshakeError, Peer, Protection};
 
@@ -56,6 +57,8 @@ fn router(node: Arc<NodeShared>) -> Router {
         .route("/v1/status", get(status))
         .route("/v1/events", get(events))
         .route("/v1/volumes", get(volumes).post(create_volume))
+        .route("/v1/volumes/{volume}/set", post(set))
+        .route("/v1/volumes/{volume}/evict", post(evict))
         .route("/v1/volumes/{volume}/plan", get(plan))
         .route("/v1/volumes/{volume}/promote", post(promote))
         .route("/v1/volumes/{volume}/recover-authority", post(recover))
@@ -95,6 +98,16 @@ async fn volumes(State(node): Node) -> Response {
 
 async fn create_volume(State(node): Node, body: Body) -> Response {
     with(node, body, ControlRequest::CreateVolume).await
+}
+
+async fn set(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
+    let request = |change| ControlRequest::SetVolume { volume, change };
+    with(node, body, request).await
+}
+
+async fn evict(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
+    let request = |EvictBody { replica }| ControlRequest::EvictReplica { volume, replica };
+    with(node, body, request).await
 }
 
 async fn plan(State(node): Node, Path(volume): Path<String>) -> Response {
@@ -210,6 +223,7 @@ async fn carry_out(node: Arc<NodeShared>, request: ControlRequest) -> Response {
         ControlReply::Events { events } => json(&events),
         ControlReply::Records { records } => json(&records),
         ControlReply::Plan(plan) => json(&plan),
+        ControlReply::Recorded { recorded } => json(&recorded),
         ControlReply::Promoted { promotion, record } => json(&Promoted { promotion, record }),
         ControlReply::Store { store } => json(&MadeStore { store }),
         ControlReply::Failed { problem } => refused(problem),
@@ -217,7 +231,6 @@ async fn carry_out(node: Arc<NodeShared>, request: ControlRequest) -> Response {
         ControlReply::Done
         | ControlReply::Node(_)
         | ControlReply::Fenced { .. }
-        | ControlReply::Recorded { .. }
         | ControlReply::Lease(_) => json(&serde_json::json!({})),
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use holdfast_types::{DurabilityMode, Epoch, FencingToken, Lsn, ReplicaId, StoreId, VolumeRecord};
 use tokio::time::{Instant, timeout_at};
 
+use super::super::control::{Problem, ProblemKind};
 use super::Primary;
 use crate::authority::{AuthorityError, RecordVersion};
 use crate::commit::CommitLedger;
@@ -55,6 +56,12 @@ fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
             voters.count() > record.voters.len() / 2
         }
     }
+}
+
+/// Whether a record says what was proposed of who must acknowledge.
+fn carries(record: &VolumeRecord, proposal: &VolumeRecord) -> bool {
+    let rule = |record: &VolumeRecord| (record.mode, record.min_in_sync, record.write_ack);
+    record.isr == proposal.isr && rule(record) == rule(proposal)
 }
 
 /// The record with `replica` in the in-sync set under the store that was proven.
@@ -125,6 +132,38 @@ impl Primary {
         self.conclude(&record, proposal, met).await
     }
 
+    /// Proposes a change of the record that an operator asks for.
+    ///
+    /// # Errors
+    /// What `change` says; or that what was acknowledged does not meet the new rule, or the authority
+    /// refused.
+    pub(crate) async fn change(
+        self: &Arc<Self>,
+        change: impl FnOnce(&VolumeRecord) -> Result<VolumeRecord, Problem>,
+    ) -> Result<(), Problem> {
+        let _turn = self.membership.lock().await;
+        let record = self.record();
+        let proposal = change(&record)?;
+        if proposal == record {
+            return Ok(());
+        }
+        self.ledger().propose(&proposal);
+        self.want_durable(self.store.positions().head);
+        let met = self
+            .holds(|ledger| Shown::when(ledger.proposal_is_met()))
+            .await;
+        if self.conclude(&record, proposal, met).await {
+            return Ok(());
+        }
+        let what = if met {
+            "the record moved on meanwhile: look at it, and try again"
+        } else {
+            "what was acknowledged so far is not on enough copies for this change (F99); \
+             `holdfast status` shows which are missing"
+        };
+        Err(Problem::new(ProblemKind::Refused, what))
+    }
+
     /// Waits until a replica that has left the set is not needed any more: everything promised up to
     /// now is durable on enough other copies. `false` when that is not so in time.
     pub(super) async fn is_not_needed(&self, replica: &ReplicaId) -> bool {
@@ -189,7 +228,7 @@ impl Primary {
                         && RecordVersion::of(&present.record) > expected
                     {
                         self.adopt(&present.record);
-                        return present.record.isr == proposal.isr;
+                        return carries(&present.record, &proposal);
                     }
                 }
                 Err(error) if error.is_outcome_unknown() => {

@@ -210,7 +210,7 @@ impl Recovery {
         self.lock().registry().check_token(token).is_ok()
     }
 
-    pub(super) fn state(&self, volume: VolumeId, replica: &ReplicaId) -> Option<SenderState> {
+    pub(crate) fn state(&self, volume: VolumeId, replica: &ReplicaId) -> Option<SenderState> {
         self.lock()
             .registry()
             .sender(volume, replica)
