@@ -7,7 +7,7 @@
 set -eu
 
 # program:package
-tools='qemu-io:qemu-utils qemu-img:qemu-utils nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio spin:spin rumur:rumur cc:gcc chromium:chromium'
+tools='qemu-io:qemu-utils qemu-img:qemu-utils nbdcopy:libnbd-bin nbdinfo:libnbd-bin fio:fio ip:iproute2 spin:spin rumur:rumur cc:gcc chromium:chromium'
 
 missing_packages() {
     for tool in $tools; do

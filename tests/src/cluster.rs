@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::command::{Outcome, holdfast};
+use crate::network::Network;
 use crate::node::{Authority, NodeSetup};
 use crate::process::Process;
 use crate::{ports, wait};
@@ -19,6 +20,20 @@ const PATIENCE: Duration = Duration::from_secs(40);
 /// The node that serves the authority, and keeps no copies.
 const KEEPER: &str = "keeper";
 
+/// The ports of a node on a host of its own.
+const REPLICATION_PORT: u16 = 7411;
+const CONTROL_PORT: u16 = 7412;
+const AUTHORITY_PORT: u16 = 7413;
+
+/// A node on its host; clients reach it through its sockets alone.
+fn on(network: &Network, mut setup: NodeSetup) -> NodeSetup {
+    let host = setup.id.as_str().to_owned();
+    setup.namespace = Some(network.namespace(&host));
+    setup.replication = network.at(&host, REPLICATION_PORT);
+    setup.control = network.at(&host, CONTROL_PORT);
+    setup.with("nbd", "listen", "\"none\"")
+}
+
 /// Nodes as processes.
 pub struct Cluster {
     keeper: NodeSetup,
@@ -26,6 +41,8 @@ pub struct Cluster {
     running: BTreeMap<String, Process>,
     /// Directory of the keys, where there are any.
     keys: Option<PathBuf>,
+    /// The network that they are on, where it is not the machine's own.
+    network: Option<Network>,
 }
 
 impl Cluster {
@@ -35,7 +52,7 @@ impl Cluster {
     /// When one does not start.
     #[must_use]
     pub fn start(parent: &Path, names: &[&str]) -> Self {
-        Self::of(parent, names, None)
+        Self::of(parent, names, None, None)
     }
 
     /// The same with keys, made by the commands that an operator uses.
@@ -44,6 +61,30 @@ impl Cluster {
     /// When one does not start, or a key cannot be made.
     #[must_use]
     pub fn start_with_keys(parent: &Path, names: &[&str]) -> Self {
+        let keys = Self::make_keys(parent, names);
+        Self::of(parent, names, Some(keys), None)
+    }
+
+    /// The same with a host of its own for each node, on a network whose cables can be pulled.
+    ///
+    /// # Panics
+    /// As [`Cluster::start_with_keys`].
+    #[must_use]
+    pub fn start_on(network: Network, parent: &Path, names: &[&str]) -> Self {
+        let keys = Self::make_keys(parent, names);
+        Self::of(parent, names, Some(keys), Some(network))
+    }
+
+    /// The network.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn network(&self) -> &Network {
+        self.network.as_ref().expect("it was started on one")
+    }
+
+    fn make_keys(parent: &Path, names: &[&str]) -> PathBuf {
         let keys = parent.join("keys");
         let dir = keys.to_str().expect("a path of this test");
         let made = holdfast(["keys", "init", "--dir", dir]);
@@ -54,11 +95,14 @@ impl Cluster {
         }
         let operator = ["keys", "issue", "--dir", dir, "--name", "op", "--operator"];
         assert_eq!(holdfast(operator).code, Some(0));
-        Self::of(parent, names, Some(keys))
+        keys
     }
 
-    fn of(parent: &Path, names: &[&str], keys: Option<PathBuf>) -> Self {
-        let [authority] = ports::free();
+    fn of(parent: &Path, names: &[&str], keys: Option<PathBuf>, network: Option<Network>) -> Self {
+        let [free] = ports::free();
+        let authority = network
+            .as_ref()
+            .map_or(free, |network| network.at(KEEPER, AUTHORITY_PORT));
         let set = |id: &str, authority| {
             let setup = NodeSetup::new(id, parent, authority)
                 .with("lease", "duration", "\"1500ms\"")
@@ -66,7 +110,13 @@ impl Cluster {
                 .with("limits", "log_size", "\"4MiB\"")
                 .with("limits", "stall_timeout", "\"2s\"")
                 .with("limits", "leave_after", "\"2s\"")
-                .with("limits", "promotion_wait", "\"2s\"");
+                .with("limits", "promotion_wait", "\"2s\"")
+                .with("limits", "write_timeout", "\"8s\"")
+                .with("limits", "flush_timeout", "\"8s\"");
+            let setup = match &network {
+                None => setup,
+                Some(network) => on(network, setup),
+            };
             let Some(keys) = &keys else {
                 return setup;
             };
@@ -89,6 +139,7 @@ impl Cluster {
             nodes: nodes.collect(),
             running: BTreeMap::new(),
             keys,
+            network,
         };
         let keeper = cluster.keeper.start();
         cluster.running.insert(KEEPER.into(), keeper);
@@ -149,13 +200,23 @@ impl Cluster {
     /// Runs a command against a node.
     #[must_use]
     pub fn ask(&self, name: &str, arguments: &[&str]) -> Outcome {
-        self.ask_at(self.nodes[name].control, arguments)
+        self.ask_node(&self.nodes[name], arguments)
+    }
+
+    /// On a network of its own a node is reached through its socket.
+    fn ask_node(&self, node: &NodeSetup, arguments: &[&str]) -> Outcome {
+        if self.network.is_none() {
+            return self.ask_at(node.control, arguments);
+        }
+        let socket = node.admin_socket();
+        let socket = socket.to_str().expect("a path of this test");
+        holdfast([arguments, &["--socket", socket]].concat())
     }
 
     /// Runs a command against the keeper of the authority.
     #[must_use]
     pub fn ask_keeper(&self, arguments: &[&str]) -> Outcome {
-        self.ask_at(self.keeper.control, arguments)
+        self.ask_node(&self.keeper, arguments)
     }
 
     /// Creates a volume with copies on these nodes; further arguments as they are.
@@ -203,7 +264,7 @@ impl Cluster {
             .json()
     }
 
-    /// Waits until one of the nodes serves the volume, and names it.
+    /// Waits until the node that the record names serves the volume, and names it.
     ///
     /// # Panics
     /// When none does.
@@ -211,16 +272,16 @@ impl Cluster {
     pub fn serving(&self, volume: &str) -> String {
         let mut serving = String::new();
         self.until(&format!("{volume} is served"), || {
-            for name in self.running.keys().filter(|name| *name != KEEPER) {
-                if self
-                    .volume(name, volume)
-                    .is_ok_and(|told| told["role"] == "primary")
-                {
-                    serving.clone_from(name);
-                    return Ok(());
-                }
+            // One that has not heard yet that it is deposed calls itself the primary too.
+            let record = self.record(volume);
+            let named = record["primary"].as_str().ok_or("nobody is promoted")?;
+            let told = self.volume(named, volume)?;
+            let present = told["role"] == "primary" && told["promised"] == record["epoch"];
+            if !present {
+                return Err(told.to_string());
             }
-            Err(self.record(volume).to_string())
+            named.clone_into(&mut serving);
+            Ok(())
         });
         serving
     }

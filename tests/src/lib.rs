@@ -15,6 +15,7 @@
 //! | [`cluster`] | several nodes and an authority as processes, with keys or without |
 //! | [`node`] | the configuration and life of one node |
 //! | [`kept`] | a whole cluster with a volume, left up by the demo |
+//! | [`network`] | hosts on a switch, in network namespaces |
 //! | [`process`] | starting, killing, stopping and waiting for programs |
 //! | [`ports`] | free TCP ports |
 //! | [`tools`] | qemu-io, qemu-img, nbdcopy, nbdinfo, fio |
@@ -26,6 +27,7 @@ pub mod cluster;
 pub mod command;
 pub mod content;
 pub mod kept;
+pub mod network;
 pub mod node;
 pub mod ports;
 pub mod process;

@@ -35,6 +35,8 @@ pub struct NodeSetup {
     pub nbd: SocketAddr,
     /// The authority.
     pub authority: Authority,
+    /// The network namespace that it runs in, where it is not the machine's own.
+    pub namespace: Option<String>,
     /// Further keys, as `section -> key -> TOML value`; they go into the configuration as they are.
     pub extra: BTreeMap<&'static str, BTreeMap<&'static str, String>>,
 }
@@ -58,6 +60,7 @@ impl NodeSetup {
             control,
             nbd,
             authority,
+            namespace: None,
             extra: BTreeMap::new(),
         }
     }
@@ -128,7 +131,16 @@ impl NodeSetup {
         let file = self.directory.join("node.toml");
         std::fs::write(&file, self.configuration())
             .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-        let mut command = Command::new(binary::holdfast());
+        let mut command = match &self.namespace {
+            None => Command::new(binary::holdfast()),
+            Some(namespace) => {
+                // It becomes the node, under the same process id.
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", namespace]);
+                command.arg(binary::holdfast());
+                command
+            }
+        };
         command.arg("node").arg("--config").arg(&file);
         let mut process = Process::start(self.id.as_str(), &mut command, &self.directory);
         let socket = self.admin_socket();
