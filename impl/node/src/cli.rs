@@ -30,9 +30,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::bench::{self, BenchCommand};
 use crate::config::TlsConfig;
 use crate::demo::{self, DemoArgs};
-use crate::runtime::{
-    ControlClient, ControlError, ControlReply, ControlRequest, NodePlace, ProblemKind,
-};
+use crate::failure::{Failure, print_json};
+use crate::runtime::{ControlClient, ControlReply, ControlRequest, NodePlace};
 use crate::tls::{Expected, Protection};
 
 /// A replicated block volume whose recovery protocol is a model-checked specification.
@@ -130,55 +129,6 @@ impl At {
     }
 }
 
-/// How a command ended that did not end well.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// Something was found, or refused.
-    Finding(String),
-    /// Arguments or configuration.
-    Usage(String),
-    /// The world around.
-    Environment(String),
-}
-
-impl Failure {
-    fn unexpected() -> Self {
-        Self::Environment("the node answered something else than was asked".into())
-    }
-
-    const fn code(&self) -> u8 {
-        match self {
-            Self::Finding(_) => 1,
-            Self::Usage(_) => 2,
-            Self::Environment(_) => 3,
-        }
-    }
-
-    fn message(&self) -> &str {
-        match self {
-            Self::Finding(message) | Self::Usage(message) | Self::Environment(message) => message,
-        }
-    }
-}
-
-impl From<ControlError> for Failure {
-    fn from(error: ControlError) -> Self {
-        match error {
-            ControlError::Unreachable { .. } | ControlError::Unexpected { .. } => {
-                Self::Environment(error.to_string())
-            }
-            ControlError::Failed { problem } => match problem.kind {
-                ProblemKind::Invalid | ProblemKind::TooLarge => Self::Usage(problem.what),
-                ProblemKind::Forbidden | ProblemKind::NotFound | ProblemKind::Refused => {
-                    Self::Finding(problem.what)
-                }
-                ProblemKind::Unavailable => Self::Environment(problem.what),
-            },
-            ControlError::Authority(_) => Self::Finding(error.to_string()),
-        }
-    }
-}
-
 /// Runs the command that the arguments name.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -216,14 +166,6 @@ fn on_runtime(command: impl Future<Output = Result<(), Failure>>) -> Result<(), 
         .build()
         .map_err(|error| Failure::Environment(format!("no runtime: {error}")))?
         .block_on(command)
-}
-
-/// One JSON object on one line of standard output.
-pub(crate) fn print_json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let line = serde_json::to_string(value)
-        .map_err(|error| Failure::Environment(format!("cannot print: {error}")))?;
-    println!("{line}");
-    Ok(())
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub mod commit;
 pub mod config;
 pub mod controller;
 mod demo;
+mod failure;
 pub mod nbd;
 pub mod rebuild;
 pub mod replication;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// How large and how long a run is.
 #[derive(Clone, Debug)]

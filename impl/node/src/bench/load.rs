@@ -9,7 +9,7 @@ use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind};
 
 use super::random::Random;
 use super::scratch::{During, EPOCH};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Small writes from one flush to the next.
 pub(super) const WRITES_PER_FLUSH: u64 = 256;

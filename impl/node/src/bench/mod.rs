@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::cli::{Failure, print_json};
+use crate::failure::{Failure, print_json};
 use cases::CASES;
 use contest::Effort;
 use published::{Machine, Published, revision};

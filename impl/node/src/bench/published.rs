@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::row::Row;
 use super::scratch::During;
 use super::table::cells;
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 const JSON: &str = "bench-volume.json";
 const PAGE: &str = "bench-volume.md";

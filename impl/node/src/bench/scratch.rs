@@ -8,7 +8,7 @@ use holdfast_blockvol::{FlushBound, FormatOptions, Role, Volume, VolumeOptions};
 use holdfast_types::{BLOCK_SIZE, Epoch, VolumeId};
 
 use super::raw::fill;
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// The epoch that the volumes of a benchmark are written in.
 pub(super) const EPOCH: Epoch = Epoch(1);

@@ -11,7 +11,7 @@ use holdfast_types::BLOCK_SIZE;
 
 use super::raw::written_file;
 use super::scratch::{During, Scratch};
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::nbd::Pipeline;
 use crate::runtime::{
     ControlClient, ControlReply, ControlRequest, MemberPlan, NodePlace, VolumePlan,

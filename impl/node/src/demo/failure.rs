@@ -3,7 +3,7 @@
 use holdfast_types::ReplicaId;
 
 use super::image::ImageError;
-use crate::cli;
+use crate::failure;
 use crate::nbd::ClientError;
 use crate::runtime::ControlError;
 
@@ -56,7 +56,7 @@ pub(crate) enum Failure {
 }
 
 /// The command's exit code follows: 1 a finding, 2 usage, 3 environment.
-impl From<Failure> for cli::Failure {
+impl From<Failure> for failure::Failure {
     fn from(failure: Failure) -> Self {
         let message = failure.to_string();
         match failure {

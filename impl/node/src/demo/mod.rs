@@ -42,8 +42,6 @@ use image::{Image, MADE_IMAGE_BYTES};
 use narrator::Narrator;
 use script::Play;
 
-use crate::cli;
-
 /// Events that are shown when something went wrong.
 const EVENTS_SHOWN: usize = 20;
 
@@ -66,8 +64,8 @@ pub(crate) struct DemoArgs {
 /// # Errors
 /// A usage error when the image cannot be used, one of the environment when ports, files or processes
 /// cannot be had; and a finding when a block differs or something did not happen.
-pub(crate) fn run(args: &DemoArgs) -> Result<(), cli::Failure> {
-    perform(args).map_err(cli::Failure::from)
+pub(crate) fn run(args: &DemoArgs) -> Result<(), crate::failure::Failure> {
+    perform(args).map_err(crate::failure::Failure::from)
 }
 
 fn perform(args: &DemoArgs) -> Result<(), Failure> {

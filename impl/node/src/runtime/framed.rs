@@ -155,8 +155,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 return Ok(frame);
             }
             let buffer = self.decoder.buffer_mut();
-            if self.stream.read_buf(buffer).await? == 0 {
-                return Err(StreamError::Closed);
+            match self.stream.read_buf(buffer).await {
+                Ok(0) => return Err(StreamError::Closed),
+                Ok(_) => {}
+                // Under TLS, a peer that went without a word: here as there nothing is taken for
+                // whole that is not.
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Err(StreamError::Closed);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
     }

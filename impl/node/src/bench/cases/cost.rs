@@ -11,7 +11,7 @@ use super::super::load::{WRITES_PER_FLUSH, drain, flush, write_at_random, write_
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// `memory-dirty-block`: resident memory for each block that is newer in the log than in the image,
 /// everything that the volume remembers of its entry included, without the recent payloads.

@@ -15,7 +15,7 @@ use super::super::random::Random;
 use super::super::raw::RawLog;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Size of the volume, in bytes; a quarter of it is log.
 const VOLUME_BYTES: u64 = 1 << 30;

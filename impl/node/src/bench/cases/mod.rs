@@ -12,7 +12,7 @@ mod write_back;
 
 use super::contest::Effort;
 use super::row::Row;
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// What carries a case out. Its rows begin with the case's name.
 type Run = fn(&Effort) -> Result<Vec<Row>, Failure>;

@@ -11,7 +11,7 @@ use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, Scratch};
 use super::super::servers::{Server, nbdkit_file, node};
-use crate::cli::Failure;
+use crate::failure::Failure;
 use crate::nbd::{Load, Pipeline};
 
 /// Size of the volume, and of its log, in bytes.

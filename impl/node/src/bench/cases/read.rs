@@ -16,7 +16,7 @@ use super::super::random::Random;
 use super::super::raw::written_file;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 const READERS: u64 = 2;
 

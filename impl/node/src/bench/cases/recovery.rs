@@ -15,7 +15,7 @@ use super::super::load::{WRITES_PER_FLUSH, flush, write_block};
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Bytes of log read at once by the reference.
 const PIECE_BYTES: usize = 8 << 20;

@@ -13,7 +13,7 @@ use super::super::load::{drain, write_at_random};
 use super::super::random::Random;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 const GIB: u64 = 1 << 30;
 

@@ -13,7 +13,7 @@ use super::super::random::Random;
 use super::super::raw::written_file;
 use super::super::row::{Better, Figures, Row, Subject, Target};
 use super::super::scratch::{During, ENTRY_BYTES, Image, Scratch, one_copy};
-use crate::cli::Failure;
+use crate::failure::Failure;
 
 /// Entries between two syncs: of the log while it is filled, of the file by the reference.
 const ENTRIES_PER_SYNC: usize = 8192;

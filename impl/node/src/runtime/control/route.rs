@@ -119,40 +119,20 @@ impl Call {
 
 impl ControlRequest {
     /// Whether it has a route of its own, where people and programs meet it.
-    pub(super) const fn has_own_route(&self) -> bool {
-        match self {
-            Self::Status
-            | Self::Events { .. }
-            | Self::ListVolumes
-            | Self::CreateVolume(_)
-            | Self::SetVolume { .. }
-            | Self::EvictReplica { .. }
-            | Self::Plan { .. }
-            | Self::Promote { .. }
-            | Self::RecoverAuthority { .. }
-            | Self::ReplaceStore { .. }
-            | Self::Shutdown { .. } => true,
-            Self::Identify
-            | Self::CreateStore { .. }
-            | Self::Fence { .. }
-            | Self::Report { .. }
-            | Self::StepDown { .. }
-            | Self::RecordChanged { .. }
-            | Self::AuthorityVolumes
-            | Self::AuthorityRead { .. }
-            | Self::AuthorityCreate { .. }
-            | Self::AuthorityCompareAndSet { .. }
-            | Self::AuthorityMint { .. }
-            | Self::AuthorityRecover(_)
-            | Self::AuthorityRenew(_)
-            | Self::AuthorityEnd(_) => false,
-        }
+    pub(super) fn has_own_route(&self) -> bool {
+        self.own_route().is_some()
     }
 
     /// How it is sent.
     pub(super) fn call(&self) -> serde_json::Result<Call> {
+        self.own_route()
+            .unwrap_or_else(|| Call::post("/v1/node", self))
+    }
+
+    /// How it is sent on its own route; `None` for what nodes ask of each other.
+    fn own_route(&self) -> Option<serde_json::Result<Call>> {
         let of = |volume: &str, what: &str| format!("/v1/volumes/{}/{what}", encoded(volume));
-        match self {
+        let call = match self {
             Self::Status => Ok(Call::get("/v1/status")),
             Self::Events { after: None } => Ok(Call::get("/v1/events")),
             Self::Events { after: Some(after) } => {
@@ -203,8 +183,9 @@ impl ControlRequest {
             | Self::AuthorityMint { .. }
             | Self::AuthorityRecover(_)
             | Self::AuthorityRenew(_)
-            | Self::AuthorityEnd(_) => Call::post("/v1/node", self),
-        }
+            | Self::AuthorityEnd(_) => return None,
+        };
+        Some(call)
     }
 
     /// Reads the answer to it.
