@@ -70,18 +70,23 @@ conjuncts! {
     AppendServes: "append", "a primary serves";
     AppendEpoch: "append", "a primary makes entries of its own epoch";
     AppendRoom: "append", "there is room in the log";
-    IndexOpen: "index", "the node is open";
+    IndexOpen: "index", "the node is open",
+        because "nothing is unindexed where no store is open";
     BeginSyncOpen: "begin_sync", "the node is open";
-    BeginSyncOne: "begin_sync", "no other sync is in flight";
-    EndSyncOpen: "end_sync", "the node is open";
+    BeginSyncOne: "begin_sync", "no other sync is in flight",
+        because "the sync in flight is one field here: another begun beside it is awaited in its place, and covers more";
+    EndSyncOpen: "end_sync", "the node is open",
+        because "no sync is in flight where no store is open";
     EndSyncBegun: "end_sync", "a sync is in flight";
     CommitOpen: "commit", "the node is open";
     CommitForward: "commit", "it is more than what was committed";
     CommitWithin: "commit", "it is within the own head";
     ServeOpen: "serve", "the node is open";
-    ServeOnce: "serve", "it does not serve yet";
+    ServeOnce: "serve", "it does not serve yet",
+        because "the authority mints anew only for a node that stopped; one that is given a newer epoch makes its entries in that";
     PinOpen: "pin", "the node is open";
-    PinOne: "pin", "there is no other pin";
+    PinOne: "pin", "there is no other pin",
+        because "one pin stands for the least of all: another in its place is another shipper's";
     PinRetained: "pin", "what is pinned is retained, a tail in flight counted";
     ReclaimOpen: "reclaim", "the node is open";
     ReclaimSuperblock: "reclaim", "no superblock is in flight";
@@ -91,50 +96,59 @@ conjuncts! {
     TruncateSync: "truncate", "no sync of the log is in flight";
     TruncateBound: "truncate", "the cut is not below the extent bound";
     TruncateDurable: "truncate", "the cut is durable";
-    RaiseOpen: "raise_bound", "the node is open";
+    RaiseOpen: "raise_bound", "the node is open",
+        because "where no store is open nothing may be flushed, so there is nothing to raise";
     RaiseSuperblock: "raise_bound", "no superblock is in flight";
-    RaiseMore: "raise_bound", "it is more than the durable bound";
     #[within] LimitCommitted: "flush", "what reaches the extent is committed";
     #[within] LimitDurable: "flush", "what reaches the extent is durable";
     #[within] DueBound: "flush", "what reaches the extent is within the durable bound";
     #[within] DueOperation: "flush", "nothing passes a volume operation";
-    #[within] DueIndexed: "flush", "what reaches the extent is indexed";
-    #[within] FrontierIndexed: "sync_extent, checkpoint", "everything up to the frontier is indexed";
+    #[within] DueIndexed: "flush", "what reaches the extent is indexed",
+        because "what is written before it is indexed is durable and within the bound, and the frontier waits for the index";
+    #[within] FrontierIndexed: "sync_extent, checkpoint", "everything up to the frontier is indexed",
+        because "what is not indexed is not written, so it is not applied";
     #[within] FrontierApplied: "sync_extent, checkpoint", "everything up to the frontier is applied";
     #[within] FrontierOperation: "sync_extent, checkpoint", "the frontier does not pass a volume operation";
     WriteOpen: "write_extent", "the node is open";
     WriteCopied: "write_extent", "what the snapshot shares with the block is durable in its copy";
-    #[within] WriteLegible: "write_extent", "the entry's checksum holds";
     SyncExtentPhase: "sync_extent", "the node is open or installs a base";
-    CheckpointOpen: "checkpoint", "the node is open";
+    CheckpointOpen: "checkpoint", "the node is open",
+        because "where no store is open nothing is synced beyond the checkpoint";
     CheckpointSuperblock: "checkpoint", "no superblock is in flight";
     #[within] CheckpointSynced: "checkpoint", "what it covers is synced";
-    PerformOpen: "perform", "the node is open";
+    PerformOpen: "perform", "the node is open",
+        because "where no store is open nothing may reach the extent";
     PerformSuperblock: "perform", "no superblock is in flight";
     PerformNext: "perform", "everything before the operation is applied";
     PerformSynced: "perform", "everything before the operation is synced";
     PerformReached: "perform", "the operation may reach the extent";
-    PerformIndexed: "perform", "the operation is indexed";
+    PerformIndexed: "perform", "the operation is indexed",
+        because "volume operations and a late index are in no instance together";
     PerformRestored: "perform", "a restore has written every block";
     PerformRestoreSynced: "perform", "what a restore has written is synced";
     RestoreOpen: "restore", "the node is open";
     RestoreDue: "restore", "a restore is at hand that has yet to write the block";
     CopyOpen: "copy_out", "the node is open";
-    CopySnapshot: "copy_out", "there is a snapshot";
+    CopySnapshot: "copy_out", "there is a snapshot",
+        because "a copy under the name of no snapshot is read by nobody";
     CopyOnce: "copy_out", "the block is not copied yet";
     SyncCopiesOpen: "sync_copies", "the node is open";
     ReadOpen: "begin_read", "the node is open";
-    ReadSnapshot: "begin_read", "there is a snapshot";
-    EndReadOpen: "end_read", "the node is open";
+    EndReadOpen: "end_read", "the node is open",
+        because "no read is under way where no store is open";
     #[within] ReadLooksAgain: "end_read", "the block is still not copied";
     BeginInstallPhase: "begin_install", "the node is open, broken, or was interrupted in a rebuild";
     BeginInstallSuperblock: "begin_install", "no superblock is in flight";
-    BeginInstallSync: "begin_install", "no sync of the log is in flight";
+    BeginInstallSync: "begin_install", "no sync of the log is in flight",
+        because "the rebuild drops the log, and what is in flight with it";
     BeginInstallOperation: "begin_install", "no volume operation fell into the copying";
     ChunkPhase: "install_chunk", "the marker is durable";
-    ChunkMissing: "install_chunk", "the chunk is missing";
-    SwitchPhase: "switch", "a base is installed";
-    SwitchSuperblock: "switch", "no superblock is in flight";
+    ChunkMissing: "install_chunk", "the chunk is missing",
+        because "a chunk that is installed again is of some position between split and bound, too, and redone";
+    SwitchPhase: "switch", "a base is installed",
+        because "chunks are complete only while a base is installed";
+    SwitchSuperblock: "switch", "no superblock is in flight",
+        because "no superblock is written between the marker, which is durable by then, and the switch";
     SwitchComplete: "switch", "every chunk is there";
     SwitchSynced: "switch", "every chunk is durable";
     #[within] SwitchRun: "switch", "a new run begins";

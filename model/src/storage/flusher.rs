@@ -114,7 +114,7 @@ impl Storage {
         self.in_phase(Conjunct::RaiseOpen, state, Phase::Open)?;
         self.no_superblock_in_flight(Conjunct::RaiseSuperblock, state)?;
         let more = self.limit(state) > state.disk.durable.superblock().extent_bound;
-        self.must(Conjunct::RaiseMore, more, Refusal::NothingToDo)
+        unless(more, Refusal::NothingToDo)
     }
 
     /// The bound is written, as far as may be flushed now; nothing beyond the old one may be
@@ -238,7 +238,7 @@ impl Storage {
             state.disk.land(extent_sector(block));
         }
         let entry = self.entry(state, lsn);
-        if self.keeps(Conjunct::WriteLegible, self.legible(state, lsn)) {
+        if self.legible(state, lsn) {
             state.disk.cached.extent[block] = entry;
         } else if !self.lacks(Mutation::F10FlusherSkipsDamage) {
             state.phase = Phase::Broken;
@@ -410,7 +410,7 @@ impl Storage {
         }
         unless(state.memory.read == Read::None, Refusal::NothingToDo)?;
         let snapshot = state.disk.durable.superblock().snapshot.is_some();
-        self.must(Conjunct::ReadSnapshot, snapshot, Refusal::NothingToDo)
+        unless(snapshot, Refusal::NothingToDo)
     }
 
     /// The read looks whether the block was copied out.

@@ -4,11 +4,12 @@
 //! judged on the durable image (nothing lands by accident) and on the cached one (everything
 //! does). Every other subset is a power loss of its own, after which both images are that subset.
 
+use super::action::Action;
 use super::disk::{Disk, Image};
 use super::recovery::{Outcome, Reading};
 use super::reference::Content;
 use super::spec::Storage;
-use super::state::{Phase, State};
+use super::state::{Memory, Phase, State};
 use super::vocabulary::{Entry, Lsn, Mode, REBUILDING};
 use super::{Check, Property, Step, Verdict, reference, witnesses};
 
@@ -146,6 +147,28 @@ fn steps() -> Vec<Property<Storage>> {
             name: "F12 positions on disk are monotone",
             says: "tail, checkpoint and extent_bound never move back, but by a rebuild",
             check: Check::Step(positions_are_monotone),
+        },
+        Property {
+            name: "P7 a store that is not open does nothing else",
+            says: "while a store is opened, cut, marked, installed or switched, or no process has it \
+                   open, nothing else happens to it: its claims and its disk stay as they are",
+            check: Check::Step(nothing_else_happens),
+        },
+        Property {
+            name: "P8 what is under way is finished first",
+            says: "a cut begins from an open store, a rebuild from an open, a broken or an interrupted \
+                   one, and an open store has gone through its opening",
+            check: Check::Step(phases_follow_each_other),
+        },
+        Property {
+            name: "M06 committed never moves back in a process",
+            says: "while a store stays open, what it takes for committed only grows",
+            check: Check::Step(committed_moves_forward),
+        },
+        Property {
+            name: "M27 an entry bears the epoch of its primary",
+            says: "what a primary logs is of the epoch that it was given last",
+            check: Check::Step(entries_bear_their_epoch),
         },
         Property {
             name: "F14 nothing is claimed after a failed sync",
@@ -358,6 +381,106 @@ fn positions_are_monotone(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
         before.tail <= after.tail
             && before.checkpoint <= after.checkpoint
             && before.extent_bound <= after.extent_bound
+    })
+}
+
+/// What a store says of itself and holds on its disk, chunks of a base apart.
+fn nothing_else_happens(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let before = step.before;
+    let still = before.phase != Phase::Open && before.phase == after.phase;
+    Verdict::implies(still && !is_of_the_world(step.action), || {
+        let (was, is) = (&before.memory, &after.memory);
+        let claims = |memory: &Memory| {
+            let at = (memory.durable, memory.syncing, memory.committed);
+            (at, memory.serving, memory.pin, memory.read)
+        };
+        let (disk_was, disk_is) = (&before.disk, &after.disk);
+        let extent = |disk: &Disk| (disk.durable.extent, disk.cached.extent);
+        let copies = |disk: &Disk| (disk.durable.copies, disk.cached.copies);
+        claims(was) == claims(is)
+            && before.head == after.head
+            && disk_was.cached.log == disk_is.cached.log
+            && disk_was.cached.superblocks == disk_is.cached.superblocks
+            && copies(disk_was) == copies(disk_is)
+            && (before.phase == Phase::Installing || extent(disk_was) == extent(disk_is))
+    })
+}
+
+fn is_of_the_world(action: Action) -> bool {
+    match action {
+        Action::LosePower { .. }
+        | Action::Kill
+        | Action::FailSync { .. }
+        | Action::Damage { .. }
+        | Action::LoseAppend
+        | Action::Rewind
+        | Action::StaleFlush { .. } => true,
+        Action::Append { .. }
+        | Action::Index { .. }
+        | Action::BeginSync
+        | Action::EndSync
+        | Action::Commit { .. }
+        | Action::Serve
+        | Action::RaiseBound
+        | Action::SyncSuperblock
+        | Action::WriteExtent { .. }
+        | Action::SyncExtent
+        | Action::Checkpoint
+        | Action::Perform
+        | Action::Restore { .. }
+        | Action::CopyOut { .. }
+        | Action::SyncCopies
+        | Action::BeginRead { .. }
+        | Action::EndRead
+        | Action::Pin { .. }
+        | Action::Unpin
+        | Action::Reclaim
+        | Action::Truncate { .. }
+        | Action::BeginInstall { .. }
+        | Action::InstallChunk { .. }
+        | Action::Switch
+        | Action::Recover => false,
+    }
+}
+
+fn phases_follow_each_other(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let was = step.before.phase;
+    Verdict::implies(was != after.phase, || match after.phase {
+        Phase::Down | Phase::Poisoned => true,
+        Phase::Opening | Phase::Unopenable => was == Phase::Down,
+        Phase::Open => matches!(was, Phase::Opening | Phase::Cutting | Phase::Switching),
+        Phase::Cutting => was == Phase::Open,
+        Phase::Marking => matches!(was, Phase::Open | Phase::Broken),
+        Phase::Installing => matches!(was, Phase::Marking | Phase::Untrusted),
+        Phase::Switching => was == Phase::Installing,
+        Phase::Untrusted => was == Phase::Down,
+        Phase::Broken => matches!(was, Phase::Down | Phase::Open),
+    })
+}
+
+fn committed_moves_forward(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
+    let Ok(after) = step.after else {
+        return Verdict::Vacuous;
+    };
+    let (was, is) = (step.before, after);
+    let moved = was.memory.committed != is.memory.committed;
+    let open = was.phase == Phase::Open && is.phase == Phase::Open;
+    Verdict::implies(open && moved, || is.memory.committed > was.memory.committed)
+}
+
+fn entries_bear_their_epoch(spec: &Storage, step: &Step<'_, Storage>) -> Verdict {
+    let (true, Action::Append { .. }, Ok(after)) = (spec.bounds.primary, step.action, step.after)
+    else {
+        return Verdict::Vacuous;
+    };
+    Verdict::implies(true, || {
+        after.ghost.history[usize::from(after.head)].epoch() == step.before.ghost.epoch
     })
 }
 
