@@ -190,14 +190,16 @@ impl<S: Diagram> Suite for Of<S> {
     }
 
     fn guards(&self, full: bool, only: &str) -> Result<Vec<GuardRow>, SuiteError> {
-        let instances = S::instances().iter().filter(|i| i.quick || full);
-        let instances: Result<Vec<S>, _> = instances.map(|i| Self::at(i.name)).collect();
+        let of = |quick: bool| S::instances().iter().filter(move |i| i.quick == quick);
+        let named = |i: &Instance| Self::at(i.name);
+        let quick: Result<Vec<S>, _> = of(true).map(named).collect();
+        let long: Result<Vec<S>, _> = of(false).filter(|_| full).map(named).collect();
         let named = |at: &usize| {
             let Conjunct { guard, says, .. } = S::conjuncts()[*at];
             format!("{}/{guard}: {says}", S::NAME).starts_with(only)
         };
         let wanted: Vec<usize> = (0..S::conjuncts().len()).filter(named).collect();
-        Ok(judge_guards(&instances?, &wanted)?)
+        Ok(judge_guards(&quick?, &long?, &wanted)?)
     }
 
     fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {

@@ -184,7 +184,7 @@ impl Cluster {
             self.serves(s, primary)?;
         }
         let new = self.readable(s, primary).without(s.client.shown);
-        unless(!new.is_empty(), Refusal::NothingToDo)
+        self.must(Conjunct::ReadSettled, !new.is_empty(), Refusal::NothingToDo)
     }
 
     pub(super) fn read(&self, s: &mut State, primary: NodeId) {

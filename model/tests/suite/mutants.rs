@@ -1,7 +1,11 @@
 //! Every rule that is broken is missed by a property.
 
-use holdfast_model::checking::{GuardVerdict, Spec, judge_guards, suites};
+use holdfast_model::checking::{
+    GuardShare, GuardVerdict, PublishedGuards, Spec, judge_guards, suites,
+};
+use holdfast_model::cluster::Cluster;
 use holdfast_model::session::Session;
+use holdfast_model::storage::Storage;
 
 #[test]
 fn every_mutant_is_killed_by_the_property_that_it_names_before_it_has_seen_many_states() {
@@ -80,28 +84,75 @@ fn places<S: Spec>(named: &[(&str, &str)]) -> Vec<usize> {
     named.iter().map(place).collect()
 }
 
-#[test]
-fn a_fixed_few_conditions_cannot_be_deleted_without_the_fall_of_a_property() {
-    let few = [
-        ("stop", "the epoch is the volume's", "A3_asked"),
-        ("attach, supersede", "the epoch is the volume's", "A3_asked"),
-        ("token", "the session is the present one", "T7"),
-        ("handshake", "the replica's lineage ends within", "T2_told"),
-        (
-            "handshake",
-            "the replica's log ends in no newer",
-            "A3_deposed",
-        ),
-        ("progress", "no pin is outstanding", "T10_promised"),
-        ("pin_failed", "the pin is requested", "A11_pins"),
-    ];
-    let instances = ["smallest", "forged"].map(|name| Session::at(name).unwrap());
+/// Deletes conditions, each named with its call and the property that must fall.
+fn fall<S: Spec>(instances: &[&str], few: &[(&str, &str, &str)]) {
+    let instances: Vec<S> = instances.iter().map(|name| S::at(name).unwrap()).collect();
     let named: Vec<(&str, &str)> = few.iter().map(|few| (few.0, few.1)).collect();
-    let rows = judge_guards(&instances, &places::<Session>(&named)).unwrap();
+    let rows = judge_guards(&instances, &[], &places::<S>(&named)).unwrap();
     for ((guard, says, property), row) in few.iter().zip(&rows) {
         assert_eq!(row.verdict, GuardVerdict::Killed, "{guard}: {says}");
         assert_eq!(row.property.as_deref(), Some(*property), "{guard}: {says}");
     }
+}
+
+#[test]
+fn a_fixed_few_conditions_of_a_session_cannot_be_deleted_without_the_fall_of_a_property() {
+    fall::<Session>(
+        &["smallest", "forged"],
+        &[
+            ("stop", "the epoch is the volume's", "A3_asked"),
+            ("attach, supersede", "the epoch is the volume's", "A3_asked"),
+            ("token", "the session is the present one", "T7"),
+            ("handshake", "the replica's lineage ends within", "T2_told"),
+            (
+                "handshake",
+                "the replica's log ends in no newer",
+                "A3_deposed",
+            ),
+            ("progress", "no pin is outstanding", "T10_promised"),
+            ("pin_failed", "the pin is requested", "A11_pins"),
+        ],
+    );
+}
+
+#[test]
+fn a_fixed_few_conditions_of_the_cluster_cannot_be_deleted_without_the_fall_of_a_property() {
+    fall::<Cluster>(
+        &["twin-pair", "authority-clock", "min-in-sync"],
+        &[
+            (
+                "handshake",
+                "the replica has promised no higher",
+                "A3-hello",
+            ),
+            ("stop_serving", "it is the acting primary", "A3-margin"),
+            ("propose_leave", "min_in_sync members remain", "A8-min"),
+        ],
+    );
+}
+
+#[test]
+fn a_fixed_few_conditions_of_a_store_cannot_be_deleted_without_the_fall_of_a_property() {
+    fall::<Storage>(
+        &["cut", "cut-best-effort"],
+        &[
+            (
+                "commit",
+                "it is more than what was committed",
+                "M06 committed never moves back in a process",
+            ),
+            (
+                "truncate",
+                "the node is open",
+                "P8 what is under way is finished first",
+            ),
+            (
+                "truncate",
+                "the cut is not below the extent bound",
+                "P5 a crash alone costs no trust",
+            ),
+        ],
+    );
 }
 
 #[test]
@@ -111,7 +162,7 @@ fn a_condition_that_shows_in_the_answer_alone_is_told_from_one_that_nothing_asks
         ("complete", "no pin is outstanding"),
     ];
     let instances = [Session::at("smallest").unwrap()];
-    let rows = judge_guards(&instances, &places::<Session>(&named)).unwrap();
+    let rows = judge_guards(&instances, &[], &places::<Session>(&named)).unwrap();
     assert_eq!(rows[0].verdict, GuardVerdict::AnswerOnly);
     assert_eq!(rows[1].verdict, GuardVerdict::Redundant);
     assert!(
@@ -119,4 +170,29 @@ fn a_condition_that_shows_in_the_answer_alone_is_told_from_one_that_nothing_asks
         "the specification says what else refuses it"
     );
     assert_eq!(rows[0].finding(), None);
+}
+
+#[test]
+fn the_published_deletions_are_of_the_conditions_that_there_are() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results/guards.json");
+    let text = std::fs::read_to_string(path).unwrap();
+    let published: PublishedGuards = serde_json::from_str(&text).unwrap();
+    let rows: Vec<(&str, &str, &str)> = (published.rows.iter())
+        .map(|row| (row.spec.as_str(), row.guard.as_str(), row.says.as_str()))
+        .collect();
+    let mut known = conditions::<Session>();
+    known.extend(conditions::<Cluster>());
+    known.extend(conditions::<Storage>());
+    assert_eq!(rows, known, "`mutants --guards --bless` writes them");
+    for spec in ["session", "cluster", "storage"] {
+        let share = GuardShare::of(published.rows.iter().filter(|row| row.spec == spec));
+        assert!(share.all >= 60 && share.suffices(), "{spec}: {share}");
+    }
+    let page = std::fs::read_to_string(path.replace(".json", ".md")).unwrap();
+    assert_eq!(page, published.markdown(), "both are of one run");
+}
+
+fn conditions<S: Spec>() -> Vec<(&'static str, &'static str, &'static str)> {
+    let named = S::conjuncts().iter();
+    named.map(|it| (S::NAME, it.guard, it.says)).collect()
 }

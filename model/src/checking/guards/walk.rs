@@ -56,7 +56,7 @@ struct Walk<'a, S: Spec> {
     place: Vec<Option<usize>>,
 }
 
-/// Walks an instance, level by level, and asks of every refused call whether its first objection is
+/// Walks an instance, level by level, until every condition is settled, and asks of every refused call whether its first objection is
 /// the only one, and of every granted one whether it would do something else without a condition.
 pub(super) fn meet<S: Spec>(spec: &S, conjuncts: &[usize]) -> Result<Met, OutOfBounds> {
     let mut walk = Walk::of(spec, conjuncts);
@@ -85,6 +85,9 @@ pub(super) fn meet<S: Spec>(spec: &S, conjuncts: &[usize]) -> Result<Met, OutOfB
                     next.push(after);
                 }
             }
+        }
+        if walk.sought.iter().all(|sought| sought.alone.is_settled()) {
+            break;
         }
         level.clear();
         std::mem::swap(&mut level, &mut next);

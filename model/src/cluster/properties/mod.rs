@@ -2,6 +2,7 @@
 //! never from the guard that is meant to keep it.
 
 mod authority;
+mod bystanders;
 mod history;
 mod images;
 mod promises;
@@ -20,6 +21,7 @@ pub(super) fn properties() -> Vec<Property<Cluster>> {
         history::properties(),
         images::properties(),
         authority::properties(),
+        bystanders::properties(),
         witnesses(),
     ]
     .into_iter()
