@@ -1,38 +1,97 @@
-//! The states of a graph, kept as their canonical codes, one after the other.
+//! The states of a graph, kept as their canonical codes.
 //!
 //! Two states are the same exactly when their codes are: the codes are compared whole, never by a
 //! fingerprint, so that no collision can hide a state. That different states have different codes
 //! is a promise of [`Spec::encode`](super::Spec::encode); were it broken, this store would take
 //! two states for one where stateright, which hashes the values, counts both: the checkers would
-//! disagree. A code is a few dozen bytes where the value takes hundreds, so that larger graphs fit.
+//! disagree.
+//!
+//! A code is not kept as it is. Most of it is like a part of another state's code, so it is cut into
+//! pieces of 16 bytes, the pieces of each place are numbered, then the numbers of neighbouring pieces
+//! are taken together as branches and numbered again: a state is what its three branches are. That
+//! takes a dozen bytes where the code has a hundred and more, and it loses nothing. What a code has
+//! in common with the one that it is compared with is not looked up again.
 
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hash, Hasher};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
+
+/// Bytes of a piece.
+const PIECE: usize = 16;
+/// Branches of a state.
+const BRANCHES: usize = 3;
+/// The most pieces in a branch.
+const REACH_MAX: usize = 6;
+/// The longest code.
+const LENGTH_MAX: usize = PIECE * REACH_MAX * BRANCHES;
+
+/// The numbers of a branch's pieces, filled up with zeros.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Branch([u32; REACH_MAX]);
+
+/// The numbers of a state's branches.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct State([u32; BRANCHES]);
+
+impl Hash for Branch {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let [a, b, c, d, e, f] = self.0.map(u64::from);
+        hasher.write_u64(a << 32 | b);
+        hasher.write_u64(c << 32 | d);
+        hasher.write_u64(e << 32 | f);
+    }
+}
+
+impl Hash for State {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let [a, b, c] = self.0.map(u64::from);
+        hasher.write_u64(a << 32 | b);
+        hasher.write_u64(c);
+    }
+}
 
 /// Distinct codes of one length, numbered in the order in which they came.
 pub(super) struct Codes {
     length: usize,
-    count: usize,
-    bytes: Vec<u8>,
-    index: HashTable<u32>,
+    /// Pieces in a branch.
+    reach: usize,
+    /// By place. A piece is a number whose first byte counts most, so that pieces ascend as their
+    /// bytes do.
+    pieces: Vec<Table<u128>>,
+    branches: [Table<Branch>; BRANCHES],
+    states: Table<State>,
     hasher: DefaultHashBuilder,
+    /// The code that others are compared with.
+    near: Split,
+    next: Split,
+    bytes: Vec<u8>,
+}
+
+/// A code in its pieces, and the numbers of these and of its branches.
+#[derive(Default)]
+struct Split {
+    pieces: Vec<(u128, u32)>,
+    state: State,
 }
 
 impl Codes {
     pub(super) fn new() -> Self {
         Self {
             length: 0,
-            count: 0,
-            bytes: Vec::new(),
-            index: HashTable::new(),
+            reach: 0,
+            pieces: Vec::new(),
+            branches: std::array::from_fn(|_| Table::new()),
+            states: Table::new(),
             hasher: DefaultHashBuilder::default(),
+            near: Split::default(),
+            next: Split::default(),
+            bytes: Vec::new(),
         }
     }
 
     /// How many there are.
     pub(super) const fn len(&self) -> usize {
-        self.count
+        self.states.rows.len()
     }
 
     /// The length of every code, in bytes.
@@ -40,92 +99,218 @@ impl Codes {
         self.length
     }
 
-    /// A code by its number.
-    pub(super) fn get(&self, number: u32) -> &[u8] {
-        let begin = self.length * number as usize;
-        &self.bytes[begin..begin + self.length]
+    /// The pieces of a code, each with its number.
+    fn pieces_of(&self, state: State) -> impl Iterator<Item = (u128, u32)> {
+        (self.pieces.iter().enumerate()).map(move |(place, table)| {
+            let branch = place / self.reach;
+            let Branch(pieces) = self.branches[branch].get(state.0[branch]);
+            let number = pieces[place % self.reach];
+            (table.get(number), number)
+        })
+    }
+
+    /// Appends a code by its number.
+    pub(super) fn read(&self, number: u32, code: &mut Vec<u8>) {
+        let end = code.len() + self.length;
+        for (piece, _) in self.pieces_of(self.states.get(number)) {
+            code.extend_from_slice(&piece.to_be_bytes());
+        }
+        code.truncate(end);
+    }
+
+    /// Says that the codes to come will be like this one.
+    pub(super) fn stand_at(&mut self, number: u32) {
+        let mut pieces = std::mem::take(&mut self.near.pieces);
+        let state = self.states.get(number);
+        pieces.clear();
+        pieces.extend(self.pieces_of(state));
+        self.near = Split { pieces, state };
     }
 
     /// Takes the code that `encode` appends, unless it is here; its number, and whether it is new.
     ///
     /// # Panics
-    /// When two codes differ in length, which is a defect of the specification's encoding; and
-    /// beyond 2^32 codes, before which every exploration gives up.
+    /// When two codes differ in length or one is longer than 288 bytes, which are defects of the
+    /// specification's encoding; and beyond 2^32 codes, before which every exploration gives up.
     pub(super) fn insert(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
-        let begin = self.bytes.len();
+        self.bytes.clear();
         encode(&mut self.bytes);
-        if self.count == 0 {
-            self.length = self.bytes.len();
+        if self.len() == 0 {
+            self.lay_out();
         }
-        let (known, code) = self.bytes.split_at(begin);
-        let length = self.length;
-        assert_eq!(code.len(), length, "codes must have one length");
-        let of = |number: u32| &known[length * number as usize..length * (number as usize + 1)];
-        let hash = self.hasher.hash_one(code);
-        if let Some(&number) = self.index.find(hash, |&number| of(number) == code) {
-            self.bytes.truncate(begin);
-            return (number, false);
+        assert_eq!(self.bytes.len(), self.length, "codes must have one length");
+        let (next, hasher) = (&mut self.next, &self.hasher);
+        next.pieces.clear();
+        let pieces = pieces(&self.bytes).zip(&self.near.pieces);
+        for (table, (piece, &(known, number))) in self.pieces.iter_mut().zip(pieces) {
+            let number = match piece == known {
+                true => number,
+                false => table.intern(piece, hasher).0,
+            };
+            next.pieces.push((piece, number));
         }
-        let number = u32::try_from(self.count).expect("an exploration is bounded before that");
-        let hasher = &self.hasher;
-        self.index
-            .insert_unique(hash, number, |&number| hasher.hash_one(of(number)));
-        self.count += 1;
-        (number, true)
+        let near = self.near.pieces.chunks(self.reach);
+        let groups = next.pieces.chunks(self.reach).zip(near).enumerate();
+        next.state = self.near.state;
+        for (at, (group, near)) in groups {
+            if group != near {
+                next.state.0[at] = self.branches[at].intern(branch(group), hasher).0;
+            }
+        }
+        self.states.intern(next.state, hasher)
+    }
+
+    /// Settles the places by the length of the first code, and compares with it.
+    fn lay_out(&mut self) {
+        self.length = self.bytes.len();
+        assert!(self.length <= LENGTH_MAX, "a code of {} bytes", self.length);
+        let places = self.length.div_ceil(PIECE);
+        self.reach = places.div_ceil(BRANCHES).max(1);
+        self.pieces = (0..places).map(|_| Table::new()).collect();
+        let tables = self.pieces.iter_mut();
+        let pieces = tables.zip(pieces(&self.bytes));
+        self.near.pieces = pieces
+            .map(|(table, piece)| (piece, table.intern(piece, &self.hasher).0))
+            .collect();
+        for (at, group) in self.near.pieces.chunks(self.reach).enumerate() {
+            self.near.state.0[at] = self.branches[at].intern(branch(group), &self.hasher).0;
+        }
     }
 
     /// The number of a code, if it is here.
     pub(super) fn find(&self, code: &[u8]) -> Option<u32> {
-        let hash = self.hasher.hash_one(code);
-        self.index
-            .find(hash, |&number| self.get(number) == code)
-            .copied()
+        if code.len() != self.length {
+            return None;
+        }
+        let hasher = &self.hasher;
+        let found = self.pieces.iter().zip(pieces(code));
+        let found = found.map(|(table, piece)| Some((piece, table.find(piece, hasher)?)));
+        let found: Vec<(u128, u32)> = found.collect::<Option<_>>()?;
+        let mut state = State::default();
+        for (at, group) in found.chunks(self.reach).enumerate() {
+            state.0[at] = self.branches[at].find(branch(group), hasher)?;
+        }
+        self.states.find(state, hasher)
     }
 
     /// What it takes of memory, room for growth included.
     pub(super) fn memory(&self) -> usize {
-        self.bytes.capacity() + self.index.allocation_size()
+        let pieces = self.pieces.iter().map(Table::memory).sum::<usize>();
+        let branches = self.branches.iter().map(Table::memory).sum::<usize>();
+        pieces + branches + self.states.memory()
+    }
+
+    /// What the codes themselves take, the means to find them and room for growth apart.
+    pub(super) fn kept(&self) -> usize {
+        let pieces = self.pieces.iter().map(Table::kept).sum::<usize>();
+        let branches = self.branches.iter().map(Table::kept).sum::<usize>();
+        pieces + branches + self.states.kept()
     }
 
     /// All numbers in ascending order of their codes.
     pub(super) fn ascending(&self) -> Vec<u32> {
-        let columns = self.columns();
-        let mut order: Vec<(u128, u32)> = (0..)
-            .zip(self.bytes.chunks_exact(self.length.max(1)))
-            .map(|(number, code)| (Self::key(&columns, code), number))
-            .collect();
-        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.get(a.1).cmp(self.get(b.1))));
+        let pieces: Vec<Vec<u32>> = self.pieces.iter().map(|t| t.ranks(|&piece| piece)).collect();
+        // A branch is as its pieces are, by their ranks; a state as its branches are, by theirs.
+        let mut groups = pieces.chunks(self.reach);
+        let branches = self.branches.each_ref().map(|table| {
+            let group = groups.next().unwrap_or_default();
+            table.ranks(|branch| {
+                let mut ranks = [0; REACH_MAX];
+                for ((rank, of), &piece) in ranks.iter_mut().zip(group).zip(&branch.0) {
+                    *rank = of[piece as usize];
+                }
+                ranks
+            })
+        });
+        let key = |state: &State| {
+            let ranks = state.0.iter().zip(&branches);
+            ranks.fold(0, |key, (&branch, ranks)| {
+                key << 32 | u128::from(ranks.get(branch as usize).copied().unwrap_or(0))
+            })
+        };
+        self.states.ascending(key)
+    }
+}
+
+/// The pieces of a code; the last one is filled up with zeros.
+fn pieces(code: &[u8]) -> impl Iterator<Item = u128> {
+    let (whole, rest) = code.as_chunks::<PIECE>();
+    let last = (!rest.is_empty()).then(|| {
+        let mut last = [0; PIECE];
+        last[..rest.len()].copy_from_slice(rest);
+        last
+    });
+    whole.iter().copied().chain(last).map(u128::from_be_bytes)
+}
+
+fn branch(pieces: &[(u128, u32)]) -> Branch {
+    let mut branch = [0; REACH_MAX];
+    for (place, &(_, number)) in branch.iter_mut().zip(pieces) {
+        *place = number;
+    }
+    Branch(branch)
+}
+
+/// Distinct rows, numbered in the order in which they came.
+struct Table<R> {
+    rows: Vec<R>,
+    index: HashTable<u32>,
+}
+
+impl<R: Copy + Eq + Hash> Table<R> {
+    const fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            index: HashTable::new(),
+        }
+    }
+
+    fn get(&self, number: u32) -> R {
+        self.rows[number as usize]
+    }
+
+    fn find(&self, row: R, hasher: &DefaultHashBuilder) -> Option<u32> {
+        let is_it = |&number: &u32| self.get(number) == row;
+        self.index.find(hasher.hash_one(row), is_it).copied()
+    }
+
+    /// The number of a row, and whether it is new.
+    fn intern(&mut self, row: R, hasher: &DefaultHashBuilder) -> (u32, bool) {
+        let rows = &self.rows;
+        let hash = hasher.hash_one(row);
+        let is_it = |&number: &u32| rows[number as usize] == row;
+        if let Some(&number) = self.index.find(hash, is_it) {
+            return (number, false);
+        }
+        let number = u32::try_from(rows.len()).expect("an exploration is bounded before that");
+        let rehash = |&number: &u32| hasher.hash_one(rows[number as usize]);
+        self.index.insert_unique(hash, number, rehash);
+        self.rows.push(row);
+        (number, true)
+    }
+
+    fn kept(&self) -> usize {
+        self.rows.len() * size_of::<R>()
+    }
+
+    fn memory(&self) -> usize {
+        self.rows.capacity() * size_of::<R>() + self.index.allocation_size()
+    }
+
+    /// All numbers in ascending order of the rows' keys.
+    fn ascending<K: Ord>(&self, key: impl Fn(&R) -> K) -> Vec<u32> {
+        let mut order: Vec<(K, u32)> = self.rows.iter().map(key).zip(0..).collect();
+        order.sort_unstable();
         order.into_iter().map(|(_, number)| number).collect()
     }
 
-    /// For every byte of a code its least value, and how many bits what is above that takes.
-    fn columns(&self) -> Vec<(u8, u32)> {
-        let mut ranges = vec![(u8::MAX, u8::MIN); self.length];
-        for code in self.bytes.chunks_exact(self.length.max(1)) {
-            for (range, &byte) in ranges.iter_mut().zip(code) {
-                *range = (range.0.min(byte), range.1.max(byte));
-            }
+    /// For every row its place in ascending order of the keys.
+    fn ranks<K: Ord>(&self, key: impl Fn(&R) -> K) -> Vec<u32> {
+        let mut ranks = vec![0; self.rows.len()];
+        for (rank, number) in (0..).zip(self.ascending(key)) {
+            ranks[number as usize] = rank;
         }
-        let bits = |(least, greatest): (u8, u8)| 8 - greatest.saturating_sub(least).leading_zeros();
-        ranges
-            .into_iter()
-            .map(|range| (range.0, bits(range)))
-            .collect()
-    }
-
-    /// As much of a code's beginning as fits, without the bits that are alike in all codes: it
-    /// orders codes as they are ordered themselves, except that it may find two of them equal.
-    fn key(columns: &[(u8, u32)], code: &[u8]) -> u128 {
-        let mut room = u128::BITS;
-        let mut key = 0;
-        for (&(least, bits), &byte) in columns.iter().zip(code) {
-            if bits > room {
-                break;
-            }
-            room -= bits;
-            key = key << bits | u128::from(byte - least);
-        }
-        key.checked_shl(room).unwrap_or(0)
+        ranks
     }
 }
 
@@ -133,12 +318,18 @@ impl Codes {
 mod tests {
     use super::Codes;
 
-    fn of(codes: &[[u8; 3]]) -> Codes {
+    fn of<const N: usize>(codes: &[[u8; N]]) -> Codes {
         let mut all = Codes::new();
         for code in codes {
             all.insert(|bytes| bytes.extend(code));
         }
         all
+    }
+
+    fn read(codes: &Codes, number: u32) -> Vec<u8> {
+        let mut code = Vec::new();
+        codes.read(number, &mut code);
+        code
     }
 
     #[test]
@@ -148,31 +339,67 @@ mod tests {
         assert_eq!(codes.insert(|bytes| bytes.extend([0, 2, 3])), (2, true));
         assert_eq!((codes.len(), codes.find(&[1, 2, 4])), (3, Some(1)));
         assert_eq!(codes.find(&[9, 9, 9]), None);
+        assert_eq!(codes.find(&[1, 2, 4, 0]), None, "of another length");
+    }
+
+    /// Codes of many pieces, all different, in an order of no meaning.
+    fn long_codes<const N: usize>(count: u32) -> Vec<[u8; N]> {
+        (0..count)
+            .map(|number| {
+                let mut code = [7; N];
+                for (at, byte) in code.iter_mut().enumerate().step_by(5) {
+                    *byte = (number.wrapping_mul(2_654_435_761) >> (at % 24)) as u8;
+                }
+                code[N - 4..].copy_from_slice(&number.to_le_bytes());
+                code
+            })
+            .collect()
     }
 
     #[test]
-    fn codes_ascend_byte_by_byte_whatever_their_ranges() {
-        let codes = of(&[
-            [7, 200, 0],
-            [7, 3, 255],
-            [6, 255, 9],
-            [7, 3, 254],
-            [7, 200, 1],
-        ]);
-        assert_eq!(codes.ascending(), [2, 3, 1, 0, 4]);
-    }
-
-    #[test]
-    fn codes_that_differ_beyond_the_key_ascend_all_the_same() {
-        let mut codes = Codes::new();
-        for last in [3u8, 1, 2] {
-            for first in [255u8, 0] {
-                codes.insert(|bytes| {
-                    bytes.extend([first; 40]);
-                    bytes.push(last);
-                });
+    fn codes_of_any_length_are_read_as_they_were_written() {
+        fn check<const N: usize>() {
+            let all = long_codes::<N>(500);
+            let mut codes = of(&all);
+            for (number, code) in (0..).zip(&all) {
+                assert_eq!(read(&codes, number), code, "of {N} bytes");
+                assert_eq!(codes.find(code), Some(number));
+                codes.stand_at(499 - number);
+                let again = codes.insert(|bytes| bytes.extend(code));
+                assert_eq!(again, (number, false), "of {N} bytes");
             }
         }
-        assert_eq!(codes.ascending(), [3, 5, 1, 2, 4, 0]);
+        check::<4>();
+        check::<16>();
+        check::<17>();
+        check::<33>();
+        check::<64>();
+        check::<144>();
+    }
+
+    #[test]
+    fn codes_ascend_byte_by_byte() {
+        fn check<const N: usize>() {
+            let all = long_codes::<N>(700);
+            let mut sorted: Vec<u32> = (0..700).collect();
+            sorted.sort_by_key(|&number| all[number as usize]);
+            assert_eq!(of(&all).ascending(), sorted, "of {N} bytes");
+        }
+        check::<5>();
+        check::<31>();
+        check::<48>();
+        check::<144>();
+    }
+
+    #[test]
+    fn what_codes_have_in_common_is_kept_once() {
+        let codes = of(&long_codes::<144>(1));
+        let one = codes.kept();
+        let mut twice = of(&long_codes::<144>(1));
+        twice.insert(|bytes| {
+            bytes.extend(&long_codes::<144>(1)[0][..143]);
+            bytes.push(200);
+        });
+        assert!(twice.kept() - one <= 40, "a piece, a branch and a state");
     }
 }

@@ -17,6 +17,12 @@ impl<S: Spec> Graph<S> {
         self.codes.length()
     }
 
+    /// What a state's code is kept as, in bytes: codes have parts in common, which are kept once.
+    #[must_use]
+    pub fn kept_bytes(&self) -> usize {
+        self.codes.kept().div_ceil(self.len().max(1))
+    }
+
     /// The digest of the graph as 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
@@ -34,16 +40,16 @@ impl<S: Spec> Graph<S> {
         let mut edges = Vec::new();
         for state in self.codes.ascending() {
             edges.clear();
-            edges.extend_from_slice(self.edges_of(state as usize));
+            edges.extend(self.edges_of(state as usize));
             edges.sort_unstable_by_key(|edge| ranks[usize::from(edge.action)]);
             bytes.clear();
-            bytes.extend_from_slice(self.codes.get(state));
+            self.codes.read(state, &mut bytes);
             bytes.extend_from_slice(&(edges.len() as u32).to_le_bytes());
             for edge in &edges {
                 let text = texts[usize::from(edge.action)].as_bytes();
                 bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
                 bytes.extend_from_slice(text);
-                bytes.extend_from_slice(self.codes.get(edge.to));
+                self.codes.read(edge.to, &mut bytes);
             }
             sha.update(&bytes);
         }

@@ -1,9 +1,9 @@
 //! The exact graph: breadth first, level by level, every state and every edge kept.
 //!
 //! States are compared by their whole codes, never by a fingerprint, so that no collision can hide
-//! one. A state's number is its place in the order of discovery, and each remembers the edge by
-//! which it was first reached: the path back along these edges is a shortest one. Values are held
-//! only for the states that are still to be expanded.
+//! one. A state's number is its place in the order of discovery; the first edge that leads to it is
+//! the one by which it was discovered, and the path back along such edges is a shortest one. Values
+//! are held only for the states that are still to be expanded.
 
 use std::collections::VecDeque;
 
@@ -128,13 +128,14 @@ pub struct Graph<S: Spec> {
     /// States that were discovered and not yet expanded, in order.
     frontier: VecDeque<S::State>,
     action_numbers: HashMap<S::Action, u16>,
+    /// By state, where its edges end in the two lists that follow.
     edge_ends: Vec<usize>,
-    edges: Vec<Edge>,
-    reached_by: Vec<(u32, u16)>,
+    edge_actions: Vec<u16>,
+    edge_states: Vec<u32>,
 }
 
-/// A state that no edge led to.
-const INITIAL: u32 = u32::MAX;
+/// More states than a graph ever has: their numbers have 32 bits.
+const STATES_MAX: usize = u32::MAX as usize;
 
 impl<S: Spec> Graph<S> {
     fn empty(spec: &S, properties: &[Property<S>]) -> Self {
@@ -151,26 +152,27 @@ impl<S: Spec> Graph<S> {
             frontier: VecDeque::new(),
             action_numbers: HashMap::new(),
             edge_ends: Vec::new(),
-            edges: Vec::new(),
-            reached_by: Vec::new(),
+            edge_actions: Vec::new(),
+            edge_states: Vec::new(),
         }
     }
 
     /// Number of edges: enabled (state, action) pairs, self-loops included.
     #[must_use]
     pub fn transitions(&self) -> u64 {
-        self.edges.len() as u64
+        self.edge_states.len() as u64
     }
 
     /// The edges that leave a state.
-    #[must_use]
-    pub fn edges_of(&self, state: usize) -> &[Edge] {
-        let begin = if state == 0 {
-            0
-        } else {
-            self.edge_ends[state - 1]
+    pub fn edges_of(&self, state: usize) -> impl Iterator<Item = Edge> + '_ {
+        let begin = match state {
+            0 => 0,
+            _ => self.edge_ends[state - 1],
         };
-        &self.edges[begin..self.edge_ends[state]]
+        let place = begin..self.edge_ends[state];
+        let actions = self.edge_actions[place.clone()].iter();
+        let edges = actions.zip(&self.edge_states[place]);
+        edges.map(|(&action, &to)| Edge { action, to })
     }
 
     /// How many states there are.
@@ -189,18 +191,39 @@ impl<S: Spec> Graph<S> {
     /// again by the edge that discovered it.
     #[must_use]
     pub fn states(&self) -> Vec<S::State> {
-        let initial = self.spec.initial();
-        let mut states: Vec<S::State> = Vec::with_capacity(self.len());
-        for (number, &(from, action)) in self.reached_by.iter().enumerate() {
-            states.push(if from == INITIAL {
-                initial[usize::from(action)].1
-            } else {
-                let action = self.actions[usize::from(action)];
-                self.spec.apply(&states[from as usize], action).0
-            });
-            debug_assert_eq!(self.find(&states[number]), Some(number as u32));
-        }
+        let mut states = self.different_initial_states();
+        states.reserve(self.len() - states.len());
+        self.discoveries(|from, action| {
+            let action = self.actions[usize::from(action)];
+            let state = self.spec.apply(&states[from as usize], action).0;
+            debug_assert_eq!(self.find(&state), u32::try_from(states.len()).ok());
+            states.push(state);
+        });
         states
+    }
+
+    fn different_initial_states(&self) -> Vec<S::State> {
+        let mut different = Vec::new();
+        for (_, state) in self.spec.initial() {
+            if !different.contains(&state) {
+                different.push(state);
+            }
+        }
+        different
+    }
+
+    /// Every state that is no initial one, in order, by the edge that discovered it: the first one
+    /// that leads to it.
+    fn discoveries(&self, mut discovered: impl FnMut(u32, u16)) {
+        let mut next = self.different_initial_states().len() as u32;
+        for from in 0..self.edge_ends.len() {
+            for edge in self.edges_of(from) {
+                if edge.to == next {
+                    discovered(from as u32, edge.action);
+                    next += 1;
+                }
+            }
+        }
     }
 
     /// The number of a state, if it is reachable.
@@ -218,32 +241,37 @@ impl<S: Spec> Graph<S> {
             + self.outlook.memory()
             + self.frontier.capacity() * size_of::<S::State>()
             + self.edge_ends.capacity() * size_of::<usize>()
-            + self.edges.capacity() * size_of::<Edge>()
-            + self.reached_by.capacity() * size_of::<(u32, u16)>()
+            + self.edge_actions.capacity() * size_of::<u16>()
+            + self.edge_states.capacity() * size_of::<u32>()
     }
 
     /// A shortest path to a state: the number of its initial state, and the actions from there.
+    ///
+    /// # Panics
+    /// When the graph has no such state.
     #[must_use]
     pub fn path_to(&self, state: u32) -> (usize, Vec<S::Action>) {
+        let initial = self.different_initial_states();
+        let mut reached_by = Vec::new();
+        self.discoveries(|from, action| reached_by.push((from, action)));
         let mut actions = Vec::new();
-        let mut at = state;
-        loop {
-            let (from, action) = self.reached_by[at as usize];
-            if from == INITIAL {
-                actions.reverse();
-                return (usize::from(action), actions);
-            }
+        let mut at = state as usize;
+        while at >= initial.len() {
+            let (from, action) = reached_by[at - initial.len()];
             actions.push(self.actions[usize::from(action)]);
-            at = from;
+            at = from as usize;
         }
+        actions.reverse();
+        let named = self.spec.initial();
+        let begins = named.iter().position(|(_, state)| *state == initial[at]);
+        (begins.expect("it is one of them"), actions)
     }
 
     /// The number of a state, which is put down for expansion if it is new.
-    fn insert(&mut self, state: &S::State, reached_by: (u32, u16)) -> u32 {
+    fn insert(&mut self, state: &S::State) -> u32 {
         let spec = &self.spec;
         let (number, is_new) = self.codes.insert(|code| spec.encode(state, code));
         if is_new {
-            self.reached_by.push(reached_by);
             self.frontier.push_back(*state);
         }
         number
@@ -310,7 +338,8 @@ impl<S: Spec> Graph<S> {
         before: &S::State,
         calls: &mut Vec<S::Action>,
     ) {
-        let first_edge = self.edges.len();
+        let first_edge = self.edge_states.len();
+        self.codes.stand_at(from);
         calls.clear();
         self.spec.calls(before, calls);
         for &action in calls.iter() {
@@ -319,8 +348,9 @@ impl<S: Spec> Graph<S> {
                     let (after, outputs) = self.spec.apply(before, action);
                     let number = self.number_of(action);
                     self.fired[usize::from(number)] += 1;
-                    let to = self.insert(&after, (from, number));
-                    self.edges.push(Edge { action: number, to });
+                    let to = self.insert(&after);
+                    self.edge_actions.push(number);
+                    self.edge_states.push(to);
                     let step = Step {
                         before,
                         action,
@@ -342,8 +372,8 @@ impl<S: Spec> Graph<S> {
                 }
             }
         }
-        self.edge_ends.push(self.edges.len());
-        self.terminal += u64::from(self.edges.len() == first_edge);
+        self.edge_ends.push(self.edge_states.len());
+        self.terminal += u64::from(self.edge_states.len() == first_edge);
     }
 }
 
@@ -397,8 +427,8 @@ fn walk<S: Spec>(
 ) -> Result<Graph<S>, OutOfBounds> {
     let watched = Watched::of(properties);
     let mut graph = Graph::empty(spec, properties);
-    for (number, (_, state)) in (0..).zip(spec.initial()) {
-        graph.insert(&state, (INITIAL, number));
+    for (_, state) in spec.initial() {
+        graph.insert(&state);
     }
     let mut calls = Vec::new();
     let mut number = 0;
@@ -416,7 +446,7 @@ fn walk<S: Spec>(
         if done(&graph) {
             return Ok(graph);
         }
-        if graph.len() > bounds.states.min(INITIAL as usize - 1) {
+        if graph.len() > bounds.states.min(STATES_MAX) {
             return Err(OutOfBounds {
                 states: graph.len(),
             });

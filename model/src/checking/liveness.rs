@@ -84,7 +84,6 @@ impl<S: Spec> Graph<S> {
                 let now = can[state]
                     || self
                         .edges_of(state)
-                        .iter()
                         .any(|e| can[e.to as usize] && !fault[usize::from(e.action)]);
                 changed |= now != can[state];
                 can[state] = now;

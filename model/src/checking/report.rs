@@ -79,6 +79,9 @@ pub struct CheckRow {
     /// Size of a state's code.
     #[serde(default)]
     pub code_bytes: u64,
+    /// What its code is kept as in the exact graph, where codes have parts in common.
+    #[serde(default)]
+    pub kept_bytes: u64,
     /// What the exact graph takes of memory, edges and index included, for each state.
     pub bytes_per_state: u64,
     /// Refused calls, by reason.
@@ -212,6 +215,7 @@ mod tests {
             actions: Default::default(),
             terminal: 0,
             code_bytes: 1,
+            kept_bytes: 1,
             bytes_per_state: 1,
             refused: Default::default(),
             unseen: Vec::new(),

@@ -270,6 +270,7 @@ fn exhaust<S: Spec>(spec: &S) -> Result<Exact, SuiteError> {
         actions,
         terminal: graph.terminal,
         code_bytes: graph.code_bytes() as u64,
+        kept_bytes: graph.kept_bytes() as u64,
         bytes_per_state: (graph.memory() / graph.len().max(1)) as u64,
         refused: refused.collect(),
         unseen,

@@ -9,54 +9,53 @@ use super::vocabulary::{NodeId, Operation, Source};
 impl Cluster {
     /// Every action that the instance has, refused ones included.
     pub(super) fn all_calls(&self, s: &State, calls: &mut Vec<Action>) {
+        let mut ask = |action: Action| {
+            if self.offered(action) {
+                calls.push(action);
+            }
+        };
         for node in 0..self.bounds.nodes {
             if s.node(node).up && s.node(node).primary {
-                self.calls_of_primary(node, calls);
+                self.calls_of_primary(node, &mut ask);
             }
-            calls.extend([
-                Action::Sync { node },
-                Action::WriteBack { node },
-                Action::Perform { node },
-                Action::Checkpoint { node },
-                Action::Reclaim { node },
-                Action::Fence { node },
-                Action::Promote {
-                    node,
-                    shrink: false,
-                },
-                Action::Promote { node, shrink: true },
-                Action::ForcePromote { node },
-                Action::Crash { node },
-                Action::Restart { node },
-                Action::LoseStore { node },
-                Action::LoseTail { node },
-                Action::HearLease { primary: node },
-                Action::Recover { node },
-                Action::Heartbeat { node },
-            ]);
+            ask(Action::Sync { node });
+            ask(Action::WriteBack { node });
+            ask(Action::Perform { node });
+            ask(Action::Checkpoint { node });
+            ask(Action::Reclaim { node });
+            ask(Action::Fence { node });
+            for shrink in [false, true] {
+                ask(Action::Promote { node, shrink });
+            }
+            ask(Action::ForcePromote { node });
+            ask(Action::Crash { node });
+            ask(Action::Restart { node });
+            ask(Action::LoseStore { node });
+            ask(Action::LoseTail { node });
+            ask(Action::HearLease { primary: node });
+            ask(Action::Recover { node });
+            ask(Action::Heartbeat { node });
         }
-        calls.extend([
-            Action::Mint,
-            Action::MintAgain,
-            Action::Land,
-            Action::LoseRequest,
-            Action::GrantLease,
-            Action::LeaseOver,
-            Action::RestartAuthority,
-            Action::BackUp,
-            Action::RollBack,
-        ]);
-        for message in s.wire.iter().flatten() {
-            let message = *message;
-            calls.push(Action::Deliver { message });
-            calls.push(Action::DeliverTwin { message });
-            calls.push(Action::Drop { message });
+        ask(Action::Mint);
+        ask(Action::MintAgain);
+        ask(Action::Land);
+        ask(Action::LoseRequest);
+        ask(Action::GrantLease);
+        ask(Action::LeaseOver);
+        ask(Action::RestartAuthority);
+        ask(Action::BackUp);
+        ask(Action::RollBack);
+        for &message in s.wire.iter().flatten() {
+            ask(Action::Deliver { message });
+            ask(Action::DeliverTwin { message });
+            ask(Action::Drop { message });
         }
-        calls.retain(|action| self.offered(*action));
     }
 
     /// Whether the instance has a dimension at all. What it does not have is never asked for, so
-    /// that it does not drown the refusals that are rules.
+    /// that it does not drown the refusals that are rules. Inlined where the action is named, so that
+    /// the choice among all actions is made by the compiler.
+    #[inline(always)]
     fn offered(&self, action: Action) -> bool {
         let b = &self.bounds;
         match action {
@@ -119,62 +118,53 @@ impl Cluster {
         }
     }
 
-    fn calls_of_primary(&self, primary: NodeId, calls: &mut Vec<Action>) {
-        calls.extend([
-            Action::Write { primary },
-            Action::AnswerWrites { primary },
-            Action::AnswerFlush { primary },
-            Action::Read { primary },
-            Action::ReadRecord { primary },
-            Action::Withdraw { primary },
-            Action::ForgetRequest { primary },
-            Action::LeaseRunsOut { primary },
-            Action::RenewLease { primary },
-            Action::AskLease { primary },
-            Action::StopServing { primary },
-            Action::ReportCommitted { primary },
-        ]);
-        calls.extend(
-            [Operation::Snapshot, Operation::Restore]
-                .map(|operation| Action::Operate { primary, operation }),
-        );
-        calls.extend(
-            self.bounds
-                .new_mode
-                .map(|mode| Action::ProposeMode { primary, mode }),
-        );
+    #[inline(always)]
+    fn calls_of_primary(&self, primary: NodeId, ask: &mut impl FnMut(Action)) {
+        ask(Action::Write { primary });
+        ask(Action::AnswerWrites { primary });
+        ask(Action::AnswerFlush { primary });
+        ask(Action::Read { primary });
+        ask(Action::ReadRecord { primary });
+        ask(Action::Withdraw { primary });
+        ask(Action::ForgetRequest { primary });
+        ask(Action::LeaseRunsOut { primary });
+        ask(Action::RenewLease { primary });
+        ask(Action::AskLease { primary });
+        ask(Action::StopServing { primary });
+        ask(Action::ReportCommitted { primary });
+        for operation in [Operation::Snapshot, Operation::Restore] {
+            ask(Action::Operate { primary, operation });
+        }
+        if let Some(mode) = self.bounds.new_mode {
+            ask(Action::ProposeMode { primary, mode });
+        }
         for replica in (0..self.bounds.nodes).filter(|replica| *replica != primary) {
-            calls.extend([
-                Action::Handshake { primary, replica },
-                Action::Truncate { primary, replica },
-                Action::Disconnect { primary, replica },
-                Action::Escalate { primary, replica },
-                Action::BeginRebuild {
+            ask(Action::Handshake { primary, replica });
+            ask(Action::Truncate { primary, replica });
+            ask(Action::Disconnect { primary, replica });
+            ask(Action::Escalate { primary, replica });
+            for source in [Source::Snapshot, Source::FullBase] {
+                ask(Action::BeginRebuild {
                     primary,
                     replica,
-                    source: Source::Snapshot,
-                },
-                Action::BeginRebuild {
-                    primary,
-                    replica,
-                    source: Source::FullBase,
-                },
-                Action::CopyChunk { primary, replica },
-                Action::CopyAnew { primary, replica },
-                Action::SwitchBase { primary, replica },
-                Action::ProposeJoin { primary, replica },
-                Action::ProposeLeave { primary, replica },
-                Action::ProposeVoter {
-                    primary,
-                    node: replica,
-                },
-            ]);
+                    source,
+                });
+            }
+            ask(Action::CopyChunk { primary, replica });
+            ask(Action::CopyAnew { primary, replica });
+            ask(Action::SwitchBase { primary, replica });
+            ask(Action::ProposeJoin { primary, replica });
+            ask(Action::ProposeLeave { primary, replica });
+            ask(Action::ProposeVoter {
+                primary,
+                node: replica,
+            });
             if self.bounds.wire == 0 {
-                calls.push(Action::Ship { primary, replica });
-                calls.push(Action::Barrier { primary, replica });
+                ask(Action::Ship { primary, replica });
+                ask(Action::Barrier { primary, replica });
             } else {
-                calls.push(Action::SendAppend { primary, replica });
-                calls.push(Action::SendBarrier { primary, replica });
+                ask(Action::SendAppend { primary, replica });
+                ask(Action::SendBarrier { primary, replica });
             }
         }
     }
