@@ -11,13 +11,14 @@
 //! search. What is explored never depends on what the implementation answers, except that an edge on
 //! which the two differ is not followed on its account.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use holdfast_model::checking::{Header, Spec, Trace, TraceStep};
+use hashbrown::DefaultHashBuilder;
+use holdfast_model::checking::{Codes, Header, Spec, Trace, TraceStep};
 
 /// Drives an implementation by the actions of a specification.
 pub trait Rig: Sync {
@@ -164,30 +165,32 @@ pub fn walk<R: Rig>(rig: &R, patience: Patience, stop: &AtomicBool) -> Walk<R::S
     let mut product = Product::new(rig, patience, stop);
     product.begin();
     let mut next = 0;
-    while next < product.states.len() && !product.is_over() {
-        product.visit(next);
+    while !product.is_over()
+        && let Some((before, system)) = product.frontier.pop_front()
+    {
+        product.visit(next, &before, &system);
         next += 1;
     }
-    product.walk.states = product.states.len() as u64;
+    product.walk.states = product.codes.len() as u64;
     product.walk.seconds = began.elapsed().as_secs_f64();
     product.walk
 }
 
-/// A state of the product. The implementation is kept until the state was visited; after that its
-/// digest says whether it is reached again by the same one.
-struct Visited<T, Y> {
-    state: T,
-    system: Option<Box<Y>>,
-    digest: u64,
-    reached_by: Option<(u32, u16)>,
-}
+/// Where a state came from: the number of another, and the place of the call among those that can
+/// be asked for there; none for an initial state.
+type Origin = Option<(u32, u16)>;
 
+/// What was reached. Of a state that was visited only its code is kept, where it came from, and a
+/// digest that says whether it is reached again by the same implementation.
 struct Product<'a, R: Rig> {
     rig: &'a R,
     patience: Patience,
     stop: &'a AtomicBool,
-    states: Vec<Visited<State<R>, R::System>>,
-    numbers: HashTable<u32>,
+    codes: Codes,
+    digests: Vec<u64>,
+    origins: Vec<Origin>,
+    /// States that are still to be visited, in order, with the implementation in them.
+    frontier: VecDeque<(State<R>, Box<R::System>)>,
     hasher: DefaultHashBuilder,
     calls: Vec<Action<R>>,
     walk: Walk<R::Spec>,
@@ -199,8 +202,10 @@ impl<'a, R: Rig> Product<'a, R> {
             rig,
             patience,
             stop,
-            states: Vec::new(),
-            numbers: HashTable::new(),
+            codes: Codes::new(),
+            digests: Vec::new(),
+            origins: Vec::new(),
+            frontier: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             calls: Vec::new(),
             walk: Walk {
@@ -242,33 +247,30 @@ impl<'a, R: Rig> Product<'a, R> {
     }
 
     /// Makes every call of one state on both sides.
-    fn visit(&mut self, number: usize) {
+    fn visit(&mut self, number: usize, before: &State<R>, system: &R::System) {
         let rig = self.rig;
-        let before = self.states[number].state;
-        let Some(system) = self.states[number].system.take() else {
-            return;
-        };
         let mut calls = std::mem::take(&mut self.calls);
         calls.clear();
-        rig.spec().calls(&before, &mut calls);
-        let mut untouched = (*system).clone();
+        rig.spec().calls(before, &mut calls);
+        self.codes.stand_at(narrow(number));
+        let mut untouched = system.clone();
         for (ordinal, &action) in calls.iter().enumerate() {
-            let done = match rig.specified(&before, action) {
+            let done = match rig.specified(before, action) {
                 Ok(after) => {
                     self.walk.edges_total += 1;
                     self.walk.edges_of_surroundings += u64::from(!rig.is_call(action));
-                    self.take_edge(number, ordinal, &before, action, &after, &system)
+                    self.take_edge((number, ordinal), before, action, &after, system)
                 }
                 Err(refusal) => {
                     self.walk.disabled_total += 1;
-                    let asked = refuse(rig, &before, action, refusal, &system, &mut untouched);
+                    let asked = refuse(rig, before, action, refusal, system, &mut untouched);
                     self.walk.disabled_checked += u64::from(asked.is_ok());
                     asked
                 }
             };
             if let Err(difference) = done {
                 self.walk.disagreements += 1;
-                self.record(number, action, difference, &system);
+                self.record(number, before, action, difference, system);
             }
             if self.is_over() {
                 break;
@@ -279,8 +281,7 @@ impl<'a, R: Rig> Product<'a, R> {
 
     fn take_edge(
         &mut self,
-        number: usize,
-        ordinal: usize,
+        (number, ordinal): (usize, usize),
         before: &State<R>,
         action: Action<R>,
         after: &(State<R>, R::Outputs),
@@ -302,7 +303,7 @@ impl<'a, R: Rig> Product<'a, R> {
                 specification: self.rig.spec().show(&after),
                 implementation: self.rig.show(&moved),
             };
-            self.record(number, action, difference, system);
+            self.record(number, before, action, difference, system);
         }
         Ok(())
     }
@@ -313,32 +314,24 @@ impl<'a, R: Rig> Product<'a, R> {
         &mut self,
         state: State<R>,
         system: R::System,
-        reached_by: Option<(u32, u16)>,
+        origin: Origin,
     ) -> Option<(u32, R::System)> {
         let digest = self.hasher.hash_one(&system);
-        let (states, hasher) = (&self.states, &self.hasher);
-        let hash = hasher.hash_one(state);
-        let known = self
-            .numbers
-            .find(hash, |&at| states[at as usize].state == state);
-        if let Some(&known) = known {
-            return (states[known as usize].digest != digest).then_some((known, system));
+        let spec = self.rig.spec();
+        let (number, is_new) = self.codes.insert(|code| spec.encode(&state, code));
+        if !is_new {
+            return (self.digests[number as usize] != digest).then_some((number, system));
         }
-        let rehash = |&at: &u32| hasher.hash_one(states[at as usize].state);
-        self.numbers
-            .insert_unique(hash, narrow(states.len()), rehash);
-        self.states.push(Visited {
-            state,
-            system: Some(Box::new(system)),
-            digest,
-            reached_by,
-        });
+        self.digests.push(digest);
+        self.origins.push(origin);
+        self.frontier.push_back((state, Box::new(system)));
         None
     }
 
     fn record(
         &mut self,
         number: usize,
+        before: &State<R>,
         action: Action<R>,
         difference: Difference,
         system: &R::System,
@@ -347,9 +340,9 @@ impl<'a, R: Rig> Product<'a, R> {
             return;
         }
         let (initial, mut steps) = self.path_to(number);
-        steps.push(self.step(&self.states[number].state, action));
+        steps.push(self.step(before, action));
         let trace = self.trace(initial, steps);
-        let before = self.rig.spec().show(&self.states[number].state);
+        let before = self.rig.spec().show(before);
         let system = self.rig.show(system);
         self.keep(difference, before, system, trace);
     }
@@ -371,23 +364,35 @@ impl<'a, R: Rig> Product<'a, R> {
         }
     }
 
+    /// The name of the initial state from which a state was reached, and the calls from there. The
+    /// states on the way are made again.
     fn path_to(&self, number: usize) -> (&'static str, Vec<TraceStep<Action<R>>>) {
-        let mut steps = Vec::new();
+        let mut ordinals = Vec::new();
         let mut at = number;
-        while let Some((from, ordinal)) = self.states[at].reached_by {
-            let state = &self.states[from as usize].state;
-            let mut calls = Vec::new();
-            self.rig.spec().calls(state, &mut calls);
-            steps.push(self.step(state, calls[usize::from(ordinal)]));
+        while let Some((from, ordinal)) = self.origins[at] {
+            ordinals.push(ordinal);
             at = from as usize;
         }
-        steps.reverse();
-        let initial = self.rig.spec().initial();
-        let first = &self.states[at].state;
-        let name = initial
-            .iter()
-            .find(|(_, state)| state == first)
-            .map_or("", |(name, _)| name);
+        let spec = self.rig.spec();
+        let begins_here = |state: &State<R>| {
+            let mut code = Vec::new();
+            spec.encode(state, &mut code);
+            self.codes.find(&code) == Some(narrow(at))
+        };
+        let initial = spec.initial().into_iter();
+        let Some((name, mut state)) = initial.into_iter().find(|(_, state)| begins_here(state))
+        else {
+            return ("", Vec::new());
+        };
+        let mut steps = Vec::new();
+        let mut calls = Vec::new();
+        for &ordinal in ordinals.iter().rev() {
+            calls.clear();
+            spec.calls(&state, &mut calls);
+            let action = calls[usize::from(ordinal)];
+            steps.push(self.step(&state, action));
+            state = spec.apply(&state, action).0;
+        }
         (name, steps)
     }
 

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
     CheckRow, Draft, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all,
-    drift, findings, publish, revision, suites,
+    drift, drift_of_mutants, findings, kill_all, publish, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -212,7 +212,16 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
             };
             drafts.push(draft(suite.as_ref(), rows, old, found)?);
         } else {
-            found.extend(drifted(suite.name(), &rows, &arguments.results)?);
+            let mutants = match arguments.instance.is_empty() {
+                true => Some(killed(suite.as_ref(), &mut found)?),
+                false => None,
+            };
+            found.extend(drifted(
+                suite.as_ref(),
+                &rows,
+                mutants.as_deref(),
+                &arguments.results,
+            )?);
             wrong.extend(found);
         }
     }
@@ -267,7 +276,13 @@ fn published(spec: &str, results: &Path) -> Result<Option<Published>, Failure> {
 }
 
 /// Holds rows against the published figures, if there are any.
-fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>, Failure> {
+fn drifted(
+    suite: &dyn Suite,
+    rows: &[CheckRow],
+    mutants: Option<&[MutantRow]>,
+    results: &Path,
+) -> Result<Vec<String>, Failure> {
+    let spec = suite.name();
     let Some(published) = published(spec, results)? else {
         eprintln!(
             "note: {}/{spec}.json does not exist; `check --bless` writes it",
@@ -275,7 +290,14 @@ fn drifted(spec: &str, rows: &[CheckRow], results: &Path) -> Result<Vec<String>,
         );
         return Ok(Vec::new());
     };
-    let drifts = drift(&published, rows).into_iter().map(|drift| {
+    let listed: Vec<&str> = suite.instances().iter().map(|i| i.name).collect();
+    let mut drifts = drift(&published, rows, &listed);
+    drifts.extend(
+        mutants
+            .into_iter()
+            .flat_map(|rows| drift_of_mutants(&published, rows)),
+    );
+    let drifts = drifts.into_iter().map(|drift| {
         format!(
             "{spec}: {} drifted: published {}, found {}; if that is meant, `check --bless`",
             drift.what, drift.published, drift.found
@@ -292,7 +314,7 @@ fn draft(
     old: Option<Published>,
     mut findings: Vec<String>,
 ) -> Result<Draft, Failure> {
-    let mutants = kill_all(suite, None, |_| Ok(()), &mut findings)?;
+    let mutants = killed(suite, &mut findings)?;
     let found = Published {
         command: "holdfast-model check --bless".to_owned(),
         revision: revision(),
@@ -310,28 +332,21 @@ fn draft(
     })
 }
 
-fn kill_all(
-    suite: &dyn Suite,
-    only: Option<&str>,
-    mut report: impl FnMut(&MutantRow) -> Result<(), Failure>,
-    wrong: &mut Vec<String>,
-) -> Result<Vec<MutantRow>, Failure> {
-    let mut rows = Vec::new();
-    for (id, _) in suite.mutants() {
-        if only.is_some_and(|only| !id.starts_with(only)) {
-            continue;
-        }
-        let (row, _) = suite.kill(&id)?;
-        report(&row)?;
-        if !row.killed {
-            wrong.push(format!(
-                "{id} survives: {} does not fall in {}",
-                row.property, row.instance
-            ));
-        }
-        rows.push(row);
-    }
+/// All mutants of a specification, killed; survivors are findings.
+fn killed(suite: &dyn Suite, wrong: &mut Vec<String>) -> Result<Vec<MutantRow>, Failure> {
+    let ids: Vec<String> = suite.mutants().into_iter().map(|(id, _)| id).collect();
+    let rows = kill_all(suite, &ids)?;
+    wrong.extend(rows.iter().filter_map(survival));
     Ok(rows)
+}
+
+fn survival(row: &MutantRow) -> Option<String> {
+    (!row.killed).then(|| {
+        format!(
+            "{} survives: {} does not fall in {}",
+            row.id, row.property, row.instance
+        )
+    })
 }
 
 fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
@@ -340,28 +355,25 @@ fn mutants(arguments: &MutantArgs) -> Result<(), Failure> {
     }
     let mut wrong = Vec::new();
     let mut count = 0;
+    let only = arguments.only.as_deref().unwrap_or_default();
     for suite in suites() {
-        let report = |row: &MutantRow| {
+        for (id, _) in (suite.mutants().iter()).filter(|(id, _)| id.starts_with(only)) {
+            let (row, _) = suite.kill(id)?;
+            count += 1;
+            wrong.extend(survival(&row));
             if arguments.json {
-                return Ok(line(&as_json(row)?)?);
+                line(&as_json(&row)?)?;
+                continue;
             }
             let verdict = if row.killed { "killed" } else { "SURVIVES" };
-            Ok(line(&format!(
+            line(&format!(
                 "{verdict} {}: {} in {}, depth {}, {} states, {:.2} s",
                 row.id, row.property, row.instance, row.depth, row.states, row.seconds
-            ))?)
-        };
-        count += kill_all(
-            suite.as_ref(),
-            arguments.only.as_deref(),
-            report,
-            &mut wrong,
-        )?
-        .len();
+            ))?;
+        }
     }
     if count == 0 {
-        let only = arguments.only.clone().unwrap_or_default();
-        return Err(SuiteError::UnknownMutant(only).into());
+        return Err(SuiteError::UnknownMutant(only.to_owned()).into());
     }
     if wrong.is_empty() {
         Ok(())

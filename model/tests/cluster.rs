@@ -1,10 +1,9 @@
-//! The `cluster` specification from outside: the encoding is canonical, every quick instance is
-//! clean in both checkers, every broken rule is seen, and the counterexamples that changed the
+//! The `cluster` specification from outside: the encoding is canonical, every broken rule is seen, and the counterexamples that changed the
 //! protocol stay impossible.
 
 use std::collections::HashSet;
 
-use holdfast_model::checking::{Bounds, Mutant, Spec, check, explore, findings};
+use holdfast_model::checking::{Bounds, Mutant, Spec, explore};
 use holdfast_model::cluster::Cluster;
 
 fn mutant(id: &str) -> Mutant<Cluster> {
@@ -89,18 +88,6 @@ fn no_call_is_asked_for_twice() {
         let distinct: HashSet<_> = calls.iter().collect();
         assert_eq!(distinct.len(), calls.len(), "{}", spec.show(state));
     }
-}
-
-#[test]
-fn every_quick_instance_is_clean_in_both_checkers_and_no_property_is_vacuous_in_all() {
-    let quick = Cluster::instances()
-        .iter()
-        .filter(|instance| instance.quick);
-    let rows: Vec<_> = quick
-        .map(|instance| check(&Cluster::at(instance.name).expect("listed")).expect("it fits"))
-        .collect();
-    assert!(rows.len() >= 12, "the lattice has lost its quick instances");
-    assert_eq!(findings(&rows, true), Vec::<String>::new());
 }
 
 #[test]

@@ -51,7 +51,7 @@ impl Hash for State {
 }
 
 /// Distinct codes of one length, numbered in the order in which they came.
-pub(super) struct Codes {
+pub struct Codes {
     length: usize,
     /// Pieces in a branch.
     reach: usize,
@@ -74,8 +74,16 @@ struct Split {
     state: State,
 }
 
+impl Default for Codes {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Codes {
-    pub(super) fn new() -> Self {
+    /// None yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             length: 0,
             reach: 0,
@@ -90,12 +98,20 @@ impl Codes {
     }
 
     /// How many there are.
-    pub(super) const fn len(&self) -> usize {
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.states.rows.len()
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The length of every code, in bytes.
-    pub(super) const fn length(&self) -> usize {
+    #[must_use]
+    pub const fn length(&self) -> usize {
         self.length
     }
 
@@ -110,7 +126,7 @@ impl Codes {
     }
 
     /// Appends a code by its number.
-    pub(super) fn read(&self, number: u32, code: &mut Vec<u8>) {
+    pub fn read(&self, number: u32, code: &mut Vec<u8>) {
         let end = code.len() + self.length;
         for (piece, _) in self.pieces_of(self.states.get(number)) {
             code.extend_from_slice(&piece.to_be_bytes());
@@ -119,7 +135,7 @@ impl Codes {
     }
 
     /// Says that the codes to come will be like this one.
-    pub(super) fn stand_at(&mut self, number: u32) {
+    pub fn stand_at(&mut self, number: u32) {
         let mut pieces = std::mem::take(&mut self.near.pieces);
         let state = self.states.get(number);
         pieces.clear();
@@ -132,10 +148,10 @@ impl Codes {
     /// # Panics
     /// When two codes differ in length or one is longer than 288 bytes, which are defects of the
     /// specification's encoding; and beyond 2^32 codes, before which every exploration gives up.
-    pub(super) fn insert(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
+    pub fn insert(&mut self, encode: impl FnOnce(&mut Vec<u8>)) -> (u32, bool) {
         self.bytes.clear();
         encode(&mut self.bytes);
-        if self.len() == 0 {
+        if self.is_empty() {
             self.lay_out();
         }
         assert_eq!(self.bytes.len(), self.length, "codes must have one length");
@@ -178,7 +194,8 @@ impl Codes {
     }
 
     /// The number of a code, if it is here.
-    pub(super) fn find(&self, code: &[u8]) -> Option<u32> {
+    #[must_use]
+    pub fn find(&self, code: &[u8]) -> Option<u32> {
         if code.len() != self.length {
             return None;
         }
@@ -194,22 +211,29 @@ impl Codes {
     }
 
     /// What it takes of memory, room for growth included.
-    pub(super) fn memory(&self) -> usize {
+    #[must_use]
+    pub fn memory(&self) -> usize {
         let pieces = self.pieces.iter().map(Table::memory).sum::<usize>();
         let branches = self.branches.iter().map(Table::memory).sum::<usize>();
         pieces + branches + self.states.memory()
     }
 
     /// What the codes themselves take, the means to find them and room for growth apart.
-    pub(super) fn kept(&self) -> usize {
+    #[must_use]
+    pub fn kept(&self) -> usize {
         let pieces = self.pieces.iter().map(Table::kept).sum::<usize>();
         let branches = self.branches.iter().map(Table::kept).sum::<usize>();
         pieces + branches + self.states.kept()
     }
 
     /// All numbers in ascending order of their codes.
-    pub(super) fn ascending(&self) -> Vec<u32> {
-        let pieces: Vec<Vec<u32>> = self.pieces.iter().map(|t| t.ranks(|&piece| piece)).collect();
+    #[must_use]
+    pub fn ascending(&self) -> Vec<u32> {
+        let pieces: Vec<Vec<u32>> = self
+            .pieces
+            .iter()
+            .map(|t| t.ranks(|&piece| piece))
+            .collect();
         // A branch is as its pieces are, by their ranks; a state as its branches are, by theirs.
         let mut groups = pieces.chunks(self.reach);
         let branches = self.branches.each_ref().map(|table| {

@@ -22,7 +22,9 @@ pub struct Bounds {
 
 impl Default for Bounds {
     fn default() -> Self {
-        Self { states: 40_000_000 }
+        Self {
+            states: 120_000_000,
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread;
 
-use super::{CheckRow, Counts, Exact, Suite, SuiteError};
+use super::guards::in_turn;
+use super::{CheckRow, Counts, Exact, MutantRow, Suite, SuiteError};
 
 /// What one job found.
 enum Half {
@@ -85,4 +86,13 @@ pub fn check_all<E: From<SuiteError>>(
         }
         Ok(())
     })
+}
+
+/// Kills mutants of one specification, in the order in which they are named.
+///
+/// # Errors
+/// When there is no such mutant, or one does not fit.
+pub fn kill_all(suite: &dyn Suite, ids: &[String]) -> Result<Vec<MutantRow>, SuiteError> {
+    let kill = |at: usize| suite.kill(&ids[at]).map(|(row, _)| row);
+    in_turn(ids.len(), kill).into_iter().collect()
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::Counts;
+use super::{Counts, SymmetryRow};
 
 /// One property in one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,7 @@ impl From<&Counts> for StaterightRow {
 
 /// One instance, exhausted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CheckRow {
     /// The specification.
     pub spec: String,
@@ -88,6 +89,9 @@ pub struct CheckRow {
     pub refused: BTreeMap<String, u64>,
     /// Witnesses that this instance does not contain (another one must).
     pub unseen: Vec<String>,
+    /// What was found by representatives of what is alike; absent where nothing is.
+    #[serde(default)]
+    pub symmetry: Option<SymmetryRow>,
     /// What stateright counted.
     pub stateright: StaterightRow,
     /// State properties that stateright saw fall.
@@ -118,6 +122,7 @@ impl Exact {
 
 /// One mutant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MutantRow {
     /// Its id.
     pub id: String,
@@ -154,6 +159,11 @@ impl CheckRow {
             findings.push(format!(
                 "{place}: the checkers disagree: exact graph {ours:?}, stateright {theirs:?} \
                  (states, transitions)"
+            ));
+        }
+        if let Some(symmetry) = self.symmetry.filter(|symmetry| !symmetry.exact) {
+            findings.push(format!(
+                "{place}: not as symmetric as it says: {symmetry:?} of {ours:?} (states, transitions)"
             ));
         }
         let fallen: BTreeSet<&str> = (self.properties.iter())
@@ -219,6 +229,7 @@ mod tests {
             bytes_per_state: 1,
             refused: Default::default(),
             unseen: Vec::new(),
+            symmetry: None,
             stateright: StaterightRow {
                 states: 3,
                 transitions: 4,

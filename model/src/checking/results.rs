@@ -1,15 +1,18 @@
 //! Published figures: what `--bless` writes and every other check is held against.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::{CheckRow, MutantRow};
 
 /// The content of `docs/results/SPEC.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Published {
     /// The command that wrote it.
     pub command: String,
@@ -89,68 +92,83 @@ pub struct Drift {
     pub found: String,
 }
 
-/// Compares what was found with what is published; seconds and bytes never count.
+/// What is published of a row and is no drift: it depends on the machine, or (what stateright found)
+/// is compared with the row itself.
+const OF_THE_MACHINE: [&str; 5] = [
+    "seconds",
+    "code_bytes",
+    "kept_bytes",
+    "bytes_per_state",
+    "stateright",
+];
+
+/// Compares what was found with what is published, figure by figure: whatever a row has is compared,
+/// seconds and bytes apart. `listed` are the instances that there are.
 #[must_use]
-pub fn drift(published: &Published, checks: &[CheckRow]) -> Vec<Drift> {
+pub fn drift(published: &Published, checks: &[CheckRow], listed: &[&str]) -> Vec<Drift> {
+    let name = |row: &CheckRow| row.instance.clone();
+    let mut drifts = compare(&published.checks, checks, name);
+    let gone = published.checks.iter().map(name);
+    drifts.extend(
+        gone.filter(|name| !listed.contains(&name.as_str()))
+            .map(unlisted),
+    );
+    drifts
+}
+
+/// As [`drift`], of all mutants of the specification.
+#[must_use]
+pub fn drift_of_mutants(published: &Published, mutants: &[MutantRow]) -> Vec<Drift> {
+    let name = |row: &MutantRow| row.id.clone();
+    let mut drifts = compare(&published.mutants, mutants, name);
+    let found: Vec<String> = mutants.iter().map(name).collect();
+    let gone = published.mutants.iter().map(name);
+    drifts.extend(gone.filter(|id| !found.contains(id)).map(unlisted));
+    drifts
+}
+
+fn unlisted(what: String) -> Drift {
+    Drift {
+        what,
+        published: "a row".to_owned(),
+        found: "nothing of that name".to_owned(),
+    }
+}
+
+fn compare<R: Serialize>(published: &[R], found: &[R], name: impl Fn(&R) -> String) -> Vec<Drift> {
     let mut drifts = Vec::new();
-    for row in checks {
-        let Some(old) = published
-            .checks
-            .iter()
-            .find(|old| old.instance == row.instance)
-        else {
+    for row in found {
+        let Some(old) = published.iter().find(|old| name(old) == name(row)) else {
             drifts.push(Drift {
-                what: row.instance.clone(),
+                what: name(row),
                 published: "nothing".to_owned(),
-                found: format!("{} states", row.states),
+                found: "a row".to_owned(),
             });
             continue;
         };
-        let mut compare = |figure: &str, old: String, new: String| {
-            if old != new {
-                let what = format!("{} {figure}", row.instance);
+        let (old, new) = (figures(old), figures(row));
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        for key in keys {
+            let text = |row: &Map<String, Value>| row.get(key).unwrap_or(&Value::Null).to_string();
+            if text(&old) != text(&new) {
                 drifts.push(Drift {
-                    what,
-                    published: old,
-                    found: new,
+                    what: format!("{} {key}", name(row)),
+                    published: text(&old),
+                    found: text(&new),
                 });
             }
-        };
-        compare("states", old.states.to_string(), row.states.to_string());
-        compare(
-            "transitions",
-            old.transitions.to_string(),
-            row.transitions.to_string(),
-        );
-        compare("depth", old.depth.to_string(), row.depth.to_string());
-        compare("digest", old.digest.clone(), row.digest.clone());
-        compare(
-            "terminal",
-            old.terminal.to_string(),
-            row.terminal.to_string(),
-        );
-        compare(
-            "actions",
-            format!("{:?}", old.actions),
-            format!("{:?}", row.actions),
-        );
-        compare(
-            "refusals",
-            format!("{:?}", old.refused),
-            format!("{:?}", row.refused),
-        );
-        compare(
-            "properties",
-            format!("{:?}", old.properties),
-            format!("{:?}", row.properties),
-        );
-        compare(
-            "unseen",
-            format!("{:?}", old.unseen),
-            format!("{:?}", row.unseen),
-        );
+        }
     }
     drifts
+}
+
+/// The figures of a row that must be found again.
+fn figures<R: Serialize>(row: &R) -> Map<String, Value> {
+    let Ok(Value::Object(mut figures)) = serde_json::to_value(row) else {
+        return Map::new();
+    };
+    figures.retain(|key, _| !OF_THE_MACHINE.contains(&key.as_str()));
+    figures
 }
 
 /// The revision of the sources, with `+` when they were changed since; `unknown` outside a
@@ -218,7 +236,10 @@ pub fn markdown(published: &Published, title: &str) -> String {
         text,
         "| **all** | **{states}** | **{transitions}** | | | | | | |"
     );
+    agreement(&mut text, published);
     matrix(&mut text, published);
+    actions(&mut text, published);
+    symmetry(&mut text, published);
     text.push_str("\n## Mutations\n\n| id | what was done to the rules | instance | property | depth | states | seconds | killed |\n| --- | --- | --- | --- | ---: | ---: | ---: | --- |\n");
     for row in &published.mutants {
         let _ = writeln!(
@@ -235,6 +256,76 @@ pub fn markdown(published: &Published, title: &str) -> String {
         );
     }
     text
+}
+
+/// What the two checkers counted, and where they do not agree.
+fn agreement(text: &mut String, published: &Published) {
+    let apart: Vec<&str> = (published.checks.iter())
+        .filter(|row| {
+            let second = &row.stateright;
+            (row.states, row.transitions) != (second.states, second.transitions)
+        })
+        .map(|row| row.instance.as_str())
+        .collect();
+    let agree = published.checks.len() - apart.len();
+    let all = published.checks.len();
+    let _ = writeln!(
+        text,
+        "\n## Agreement\n\nThe exact graph and stateright count the same states and transitions in \
+         {agree} of {all} instances{}{}. Instances that are also written by hand in Promela and \
+         Murphi are counted by SPIN and rumur as well: `holdfast-model twins`.",
+        if apart.is_empty() { "" } else { "; apart: " },
+        apart.join(", "),
+    );
+}
+
+/// How often each action was enabled, and so taken.
+fn actions(text: &mut String, published: &Published) {
+    let names: BTreeSet<&String> = published
+        .checks
+        .iter()
+        .flat_map(|row| row.actions.keys())
+        .collect();
+    text.push_str("\n## Actions\n\nIn how many states each was enabled, over all its parameters; every enabled action is taken, so that this is also how often it fired. `-`: never there.\n\n| action |");
+    for row in &published.checks {
+        let _ = write!(text, " {} |", row.instance);
+    }
+    text.push_str("\n| --- |");
+    text.push_str(&" ---: |".repeat(published.checks.len()));
+    text.push('\n');
+    for name in names {
+        let _ = write!(text, "| {name} |");
+        for row in &published.checks {
+            let _ = match row.actions.get(name) {
+                Some(times) => write!(text, " {times} |"),
+                None => write!(text, " - |"),
+            };
+        }
+        text.push('\n');
+    }
+}
+
+/// Instances in which some things are alike.
+fn symmetry(text: &mut String, published: &Published) {
+    let rows = published.checks.iter();
+    let rows: Vec<_> = rows.filter_map(|row| Some((row, row.symmetry?))).collect();
+    if rows.is_empty() {
+        return;
+    }
+    text.push_str("\n## Symmetry\n\nWhere some replicas are alike, the graph is walked once more by one state of each orbit. The orbits' sizes must add up to all states, and what leaves them to all transitions.\n\n| instance | renamings | states | orbits | states by orbits | transitions by orbits | exact |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
+    for (row, found) in rows {
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} |",
+            row.instance,
+            found.renamings,
+            row.states,
+            found.orbits,
+            found.states,
+            found.transitions,
+            if found.exact { "yes" } else { "NO" },
+        );
+    }
 }
 
 /// Properties by instances: how often each was judged with its antecedent true.

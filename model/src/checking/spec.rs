@@ -72,6 +72,16 @@ pub trait Spec: Clone + Send + Sync + 'static {
     fn without(&self, _conjunct: usize) -> Self {
         self.clone()
     }
+    /// In how many ways things that are alike in this instance (replicas, say) can change names without
+    /// changing the specification; that all keep theirs is not counted.
+    fn symmetries(&self) -> usize {
+        0
+    }
+    /// The state with names changed in one of these ways.
+    #[must_use]
+    fn renamed(&self, state: &Self::State, _symmetry: usize) -> Self::State {
+        *state
+    }
     /// The lattice of instances.
     fn instances() -> &'static [Instance];
     /// The specification at the bounds of an instance; `None` if there is none of that name.

@@ -6,6 +6,7 @@ use std::io::BufRead;
 use std::marker::PhantomData;
 use std::time::Instant;
 
+use super::symmetry::orbits;
 use super::trace::{Header, Trace, TraceError};
 use super::{
     Bounds, Check, CheckRow, Checked, Conjunct, Counts, Exact, Graph, GuardRow, Instance, Kind,
@@ -274,6 +275,7 @@ fn exhaust<S: Spec>(spec: &S) -> Result<Exact, SuiteError> {
         bytes_per_state: (graph.memory() / graph.len().max(1)) as u64,
         refused: refused.collect(),
         unseen,
+        symmetry: orbits(&graph),
         stateright: StaterightRow::default(),
         stateright_fallen: Vec::new(),
     }))

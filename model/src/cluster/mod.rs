@@ -57,6 +57,7 @@ mod show;
 mod spec;
 pub mod state;
 mod storage;
+mod symmetry;
 pub mod vocabulary;
 
 pub use action::{Action, Refusal};

@@ -6,7 +6,7 @@ use super::encode::encode;
 use super::mutants::mutants;
 use super::properties::properties;
 use super::state::State;
-use super::{Cluster, instances, show};
+use super::{Cluster, instances, show, symmetry};
 use crate::checking::{Conjunct, Instance, Mutant, Property, Spec};
 
 impl Cluster {
@@ -230,6 +230,14 @@ impl Spec for Cluster {
 
     fn properties() -> Vec<Property<Self>> {
         properties()
+    }
+
+    fn symmetries(&self) -> usize {
+        usize::from(self.has_twins())
+    }
+
+    fn renamed(&self, state: &State, _symmetry: usize) -> State {
+        symmetry::exchanged(state)
     }
 
     fn instances() -> &'static [Instance] {

@@ -220,40 +220,68 @@ const PLAIN: Bounds = Bounds {
     scenes: &[scene("fresh", &[1], 1, 0)],
 };
 
+/// Every log beside every primary.
+const FACTS: Bounds = Bounds {
+    instance: Instance {
+        name: "facts",
+        purpose: "every log beside every primary: divergence at any point, any extent, cut \
+                  lineages, untrusted and unstarted primaries",
+        quick: true,
+    },
+    first_epoch: 3,
+    epochs: 3,
+    revisions: 1,
+    log: 4,
+    sessions: 3,
+    facts: FactsDomain::All,
+    moves: Moves {
+        commit: true,
+        write_back: true,
+        reclaim: true,
+        fence: false,
+    },
+    scenes: &[
+        scene("one-epoch", &[1, 1], 1, 0),
+        scene("two-epochs", &[1, 2], 1, 0),
+        scene("two-epochs-forgotten", &[1, 2], 1, 0).forgetting(1),
+        scene("reclaimed", &[1, 1], 2, 2).retained_from(Some(2)),
+        scene("nothing-retained", &[1, 2], 2, 1).retained_from(None),
+        scene("untrusted", &[1, 1], 1, 0).untrusted(),
+        scene("empty", &[], 0, 0),
+        scene("longer", &[1, 1, 2], 2, 1),
+    ],
+    ..PLAIN
+};
+
+/// One replica through several sessions.
+const LAGGARD: Bounds = Bounds {
+    instance: Instance {
+        name: "laggard",
+        purpose: "one replica through several sessions of one epoch while the log moves: what \
+                  it acknowledged, lost, and may still replay",
+        quick: false,
+    },
+    sessions: 3,
+    revisions: 2,
+    log: 4,
+    shapes: &[MEMBER, OUTSIDER],
+    chunks: &[0],
+    prefixes: true,
+    facts: FactsDomain::Some(&[disk(&[1, 1], 1)]),
+    moves: Moves {
+        commit: true,
+        write_back: true,
+        reclaim: true,
+        fence: false,
+    },
+    scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
+    ..PLAIN
+};
+
 /// Every instance.
 pub const ALL: &[Bounds] = &[
     PLAIN,
-    Bounds {
-        instance: Instance {
-            name: "facts",
-            purpose: "every log beside every primary: divergence at any point, any extent, cut \
-                      lineages, untrusted and unstarted primaries",
-            quick: true,
-        },
-        first_epoch: 3,
-        epochs: 3,
-        revisions: 1,
-        log: 4,
-        sessions: 3,
-        facts: FactsDomain::All,
-        moves: Moves {
-            commit: true,
-            write_back: true,
-            reclaim: true,
-            fence: false,
-        },
-        scenes: &[
-            scene("one-epoch", &[1, 1], 1, 0),
-            scene("two-epochs", &[1, 2], 1, 0),
-            scene("two-epochs-forgotten", &[1, 2], 1, 0).forgetting(1),
-            scene("reclaimed", &[1, 1], 2, 2).retained_from(Some(2)),
-            scene("nothing-retained", &[1, 2], 2, 1).retained_from(None),
-            scene("untrusted", &[1, 1], 1, 0).untrusted(),
-            scene("empty", &[], 0, 0),
-            scene("longer", &[1, 1, 2], 2, 1),
-        ],
-        ..PLAIN
-    },
+    FACTS,
     Bounds {
         instance: Instance {
             name: "authority",
@@ -373,29 +401,7 @@ pub const ALL: &[Bounds] = &[
         ],
         ..PLAIN
     },
-    Bounds {
-        instance: Instance {
-            name: "laggard",
-            purpose: "one replica through several sessions of one epoch while the log moves: what \
-                      it acknowledged, lost, and may still replay",
-            quick: false,
-        },
-        sessions: 3,
-        revisions: 2,
-        log: 4,
-        shapes: &[MEMBER, OUTSIDER],
-        chunks: &[0],
-        prefixes: true,
-        facts: FactsDomain::Some(&[disk(&[1, 1], 1)]),
-        moves: Moves {
-            commit: true,
-            write_back: true,
-            reclaim: true,
-            fence: false,
-        },
-        scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
-        ..PLAIN
-    },
+    LAGGARD,
     Bounds {
         instance: Instance {
             name: "two-senders",
@@ -451,6 +457,25 @@ pub const ALL: &[Bounds] = &[
         chunks: &[0],
         scenes: &[scene("fresh", &[1], 1, 0), scene("behind", &[1, 1], 1, 0)],
         ..PLAIN
+    },
+    Bounds {
+        instance: Instance {
+            name: "facts-again",
+            purpose: "every log beside every primary, with one session more: what a replica found out \
+                      is asked again",
+            quick: false,
+        },
+        sessions: 4,
+        ..FACTS
+    },
+    Bounds {
+        instance: Instance {
+            name: "laggard-again",
+            purpose: "one replica through four sessions of one epoch while the log moves",
+            quick: false,
+        },
+        sessions: 4,
+        ..LAGGARD
     },
 ];
 

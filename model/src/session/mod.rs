@@ -156,6 +156,31 @@ impl Session {
         }
     }
 
+    /// The state with the two senders exchanged: replicas of one volume, or of one volume each.
+    fn exchanged(&self, state: &State) -> State {
+        let mut s = *state;
+        s.senders.swap(0, 1);
+        s.ghosts.swap(0, 1);
+        for volume in s.volumes.iter_mut().flatten() {
+            volume.assignment.replicas.swap(0, 1);
+        }
+        match self.bounds.layout {
+            Layout::OneSender => {}
+            Layout::TwoSenders => {
+                let issued = s.volumes.iter_mut().flatten();
+                let issued = issued.flat_map(|volume| volume.issued.iter_mut());
+                for issued in issued.flatten() {
+                    issued.replica = 3 - issued.replica;
+                }
+            }
+            Layout::TwoVolumes => {
+                s.volumes.swap(0, 1);
+                s.histories.swap(0, 1);
+            }
+        }
+        s
+    }
+
     /// A volume, if it is known.
     #[must_use]
     pub fn volume<'s>(&self, state: &'s State, volume: u8) -> Option<&'s Volume> {
@@ -248,6 +273,14 @@ impl Spec for Session {
 
     fn properties() -> Vec<Property<Self>> {
         properties::all()
+    }
+
+    fn symmetries(&self) -> usize {
+        self.senders() - 1
+    }
+
+    fn renamed(&self, state: &State, _symmetry: usize) -> State {
+        self.exchanged(state)
     }
 
     fn instances() -> &'static [Instance] {

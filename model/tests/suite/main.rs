@@ -4,4 +4,5 @@ mod agreement;
 mod cli;
 mod meta;
 mod mutants;
+mod published;
 mod traces;

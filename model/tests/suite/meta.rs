@@ -12,6 +12,8 @@ struct Toy {
     unbounded: bool,
     /// From three there is a way to the trap.
     trapped: bool,
+    /// It says that even and odd numbers are alike, which they are not.
+    pairs: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -106,6 +108,12 @@ impl Spec for Toy {
             },
         ]
     }
+    fn symmetries(&self) -> usize {
+        usize::from(self.pairs)
+    }
+    fn renamed(&self, state: &u8, _: usize) -> u8 {
+        state ^ 1
+    }
     fn instances() -> &'static [Instance] {
         INSTANCE
     }
@@ -120,6 +128,7 @@ impl Spec for Toy {
 const SOUND: Toy = Toy {
     unbounded: false,
     trapped: false,
+    pairs: false,
 };
 
 fn row(toy: &Toy) -> CheckRow {
@@ -181,6 +190,16 @@ fn a_trap_is_found_by_the_liveness_pass() {
     });
     assert_eq!(row.terminal, 1);
     assert!(!holds(&row, "zero again"));
+}
+
+#[test]
+fn a_symmetry_that_is_none_does_not_come_out_even() {
+    let row = row(&Toy {
+        pairs: true,
+        ..SOUND
+    });
+    assert!(!row.symmetry.unwrap().exact);
+    assert!(row.findings()[0].contains("not as symmetric"), "{row:?}");
 }
 
 #[test]

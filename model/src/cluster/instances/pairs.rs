@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..MEMBERS
         },
-        false,
+        true,
     ),
     (
         "newcomer",

@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..TRIO
         },
-        false,
+        true,
     ),
     (
         "quorum-local",
@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
             leaves: true,
             ..TRIO
         },
-        false,
+        true,
     ),
     (
         "quorum-forced",
@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..TRIO
         },
-        false,
+        true,
     ),
     (
         "quorum-received",
@@ -172,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..TRIO
         },
-        false,
+        true,
     ),
     (
         "trio-members",
@@ -215,6 +215,6 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        false,
+        true,
     ),
 ];

@@ -107,7 +107,9 @@ fn a9_forced(_: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
 fn a4_claimed(c: &Cluster) -> bool {
     let b = &c.bounds;
     let diverges = b.forced > 0 && b.write_back;
-    let never_needs_rebuild = b.losses == 0 && !b.reclaim && !diverges;
+    // After a rollback all copies but one are recorded no more; nobody has to leave for their rebuild.
+    let comes_back = !b.rollback || b.snapshots || b.full_base;
+    let never_needs_rebuild = b.losses == 0 && !b.reclaim && !diverges && comes_back;
     let may_leave = b.leaves || b.isr.count() == 1 && !b.joins;
     let rebuilds = (b.snapshots || b.full_base) && may_leave;
     let plain = b.wire == 0 && b.new_mode.is_none() && b.mode != Mode::SyncQuorum;
