@@ -56,6 +56,9 @@ struct Report {
     /// One JSON object a line and level.
     #[arg(long)]
     json: bool,
+    /// A row for each instance as well, before that of its level.
+    #[arg(long, requires = "json")]
+    each: bool,
     /// Only these levels; all of them unless given.
     #[arg(long, value_enum)]
     level: Vec<Level>,
@@ -266,6 +269,9 @@ fn report_l1(report: &Report) -> Result<bool, Environment> {
             write_trace(&path, &disagreement.trace.to_lines())?;
             explain(disagreement, &path);
         }
+    }
+    if report.each {
+        walks.iter().for_each(|walk| print_json(&walk.row()));
     }
     print_row(&row, report.json);
     Ok(row.is_green())

@@ -34,6 +34,33 @@ pub struct Row {
     pub seconds: f64,
 }
 
+/// The figures of one instance of a level.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InstanceRow {
+    /// The level, as `L1`.
+    pub level: &'static str,
+    /// The instance.
+    pub instance: &'static str,
+    /// Enabled edges.
+    pub edges_total: u64,
+    /// Enabled edges on which the two agreed.
+    pub edges_covered: u64,
+    /// Enabled edges that are moves of what surrounds the implementation.
+    pub edges_of_surroundings: u64,
+    /// Disabled pairs.
+    pub disabled_total: u64,
+    /// Disabled pairs that were refused likewise.
+    pub disabled_checked: u64,
+    /// Pairs on which the two differed.
+    pub disagreements: u64,
+    /// States that were reached with two implementations.
+    pub hidden_states: u64,
+    /// States of the specification.
+    pub states: u64,
+    /// Wall clock time.
+    pub seconds: f64,
+}
+
 impl Row {
     /// Whether everything was covered and nothing differed.
     #[must_use]

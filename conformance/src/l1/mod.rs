@@ -18,7 +18,7 @@ use holdfast_model::checking::Spec;
 use holdfast_model::session::{Bounds, Session};
 
 use crate::product::{self, Patience, Walk};
-use crate::report::Row;
+use crate::report::{InstanceRow, Row};
 
 pub mod answer;
 pub mod calibrate;
@@ -93,6 +93,27 @@ pub struct InstanceWalk {
     pub instance: &'static str,
     /// What the product found.
     pub walk: Walk<Session>,
+}
+
+impl InstanceWalk {
+    /// Its figures.
+    #[must_use]
+    pub const fn row(&self) -> InstanceRow {
+        let walk = &self.walk;
+        InstanceRow {
+            level: "L1",
+            instance: self.instance,
+            edges_total: walk.edges_total,
+            edges_covered: walk.edges_covered,
+            edges_of_surroundings: walk.edges_of_surroundings,
+            disabled_total: walk.disabled_total,
+            disabled_checked: walk.disabled_checked,
+            disagreements: walk.disagreements,
+            hidden_states: walk.hidden_states,
+            states: walk.states,
+            seconds: walk.seconds,
+        }
+    }
 }
 
 /// Walks the products of all `specs` with the engine, seen through `lens`.

@@ -139,10 +139,7 @@ const WRITTEN_BY: &[(&str, &str)] = &[
     ("storage", "holdfast-model check --bless"),
     ("guards", "holdfast-model mutants --guards --bless"),
     ("conformance-l1", "holdfast-conformance report --json"),
-    (
-        "conformance-meta",
-        "holdfast-conformance report --meta --json",
-    ),
+    ("bench-volume", "holdfast bench volume"),
     (
         "conformance-sabotages",
         "holdfast-conformance sabotage --bless",
