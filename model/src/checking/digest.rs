@@ -1,10 +1,12 @@
 //! The digest of a graph: what an independent implementation must reproduce to show that it
 //! explored the same graph.
 //!
-//! SHA-256 over the text `holdfast-graph-1\n` and then, for every state in ascending order of its
-//! code: the code; the number of its edges (4 bytes, little-endian); and for every edge in
-//! ascending order of the action's canonical text: the length of the text (2 bytes,
-//! little-endian), the text, the code of the state that the edge leads to.
+//! SHA-256 over the text `holdfast-graph-2\n`; the number of actions (4 bytes, as all numbers
+//! little-endian) that are enabled anywhere; for each of them, in ascending order of its canonical text, the length of
+//! the text (2 bytes) and the text; and then, for every state in ascending order of its code: the
+//! code; the number of its edges (4 bytes); and for every edge in ascending order of its action: the
+//! action's place among the actions (2 bytes) and the place among the states of the one that it leads
+//! to (4 bytes). Places count from 0.
 
 use sha2::{Digest, Sha256};
 
@@ -26,30 +28,41 @@ impl<S: Spec> Graph<S> {
     /// The digest of the graph as 64 hexadecimal digits.
     #[must_use]
     pub fn digest(&self) -> String {
+        let fired = |&action: &u16| self.fired[usize::from(action)] > 0;
         let texts: Vec<String> = self.actions.iter().map(action_text).collect();
-        let mut by_text: Vec<u16> = (0..).take(texts.len()).collect();
-        by_text.sort_unstable_by_key(|&action| texts[usize::from(action)].as_bytes());
-        let mut ranks = vec![0u16; texts.len()];
-        for (rank, &action) in (0..).zip(&by_text) {
-            ranks[usize::from(action)] = rank;
+        let mut actions: Vec<u16> = (0..).take(texts.len()).filter(fired).collect();
+        actions.sort_unstable_by_key(|&action| texts[usize::from(action)].as_bytes());
+        let mut sha = Sha256::new();
+        sha.update(b"holdfast-graph-2\n");
+        sha.update((actions.len() as u32).to_le_bytes());
+        let mut place_of_action = vec![0u16; texts.len()];
+        for (place, &action) in (0..).zip(&actions) {
+            let text = texts[usize::from(action)].as_bytes();
+            sha.update((text.len() as u16).to_le_bytes());
+            sha.update(text);
+            place_of_action[usize::from(action)] = place;
         }
 
-        let mut sha = Sha256::new();
-        sha.update(b"holdfast-graph-1\n");
+        let states = self.codes.ascending();
+        let mut place_of_state = vec![0u32; states.len()];
+        for (place, &state) in (0..).zip(&states) {
+            place_of_state[state as usize] = place;
+        }
         let mut bytes = Vec::new();
         let mut edges = Vec::new();
-        for state in self.codes.ascending() {
+        for &state in &states {
             edges.clear();
-            edges.extend(self.edges_of(state as usize));
-            edges.sort_unstable_by_key(|edge| ranks[usize::from(edge.action)]);
+            edges.extend(self.edges_of(state as usize).map(|edge| {
+                let action = place_of_action[usize::from(edge.action)];
+                (action, place_of_state[edge.to as usize])
+            }));
+            edges.sort_unstable();
             bytes.clear();
             self.codes.read(state, &mut bytes);
             bytes.extend_from_slice(&(edges.len() as u32).to_le_bytes());
-            for edge in &edges {
-                let text = texts[usize::from(edge.action)].as_bytes();
-                bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
-                bytes.extend_from_slice(text);
-                self.codes.read(edge.to, &mut bytes);
+            for (action, to) in &edges {
+                bytes.extend_from_slice(&action.to_le_bytes());
+                bytes.extend_from_slice(&to.to_le_bytes());
             }
             sha.update(&bytes);
         }

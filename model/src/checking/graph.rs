@@ -204,6 +204,24 @@ impl<S: Spec> Graph<S> {
         states
     }
 
+    /// Shows all states of a whole graph in the order of discovery, as [`Graph::states`] lists them;
+    /// no more of them are held than when it was explored.
+    pub(super) fn for_each_state(&self, mut visit: impl FnMut(&S::State)) {
+        let mut frontier = VecDeque::from(self.different_initial_states());
+        let mut next = frontier.len() as u32;
+        for from in 0..self.edge_ends.len() {
+            let state = frontier.pop_front().expect("every state was discovered");
+            visit(&state);
+            for edge in self.edges_of(from) {
+                if edge.to == next {
+                    let action = self.actions[usize::from(edge.action)];
+                    frontier.push_back(self.spec.apply(&state, action).0);
+                    next += 1;
+                }
+            }
+        }
+    }
+
     fn different_initial_states(&self) -> Vec<S::State> {
         let mut different = Vec::new();
         for (_, state) in self.spec.initial() {

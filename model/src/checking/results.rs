@@ -312,7 +312,7 @@ fn symmetry(text: &mut String, published: &Published) {
     if rows.is_empty() {
         return;
     }
-    text.push_str("\n## Symmetry\n\nWhere some replicas are alike, the graph is walked once more by one state of each orbit. The orbits' sizes must add up to all states, and what leaves them to all transitions.\n\n| instance | renamings | states | orbits | states by orbits | transitions by orbits | exact |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
+    text.push_str("\n## Symmetry\n\nWhere some replicas are alike, every state is renamed in every way. Exact: each renaming maps the states one to one, and what leads on from each state to what leads on from its image; the orbits' sizes add up to all states, and what leaves one state of each, times the size, to all transitions.\n\n| instance | renamings | states | orbits | states by orbits | transitions by orbits | exact |\n| --- | ---: | ---: | ---: | ---: | ---: | --- |\n");
     for (row, found) in rows {
         let _ = writeln!(
             text,

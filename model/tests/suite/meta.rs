@@ -208,7 +208,7 @@ fn the_digest_is_that_of_the_graph_and_of_nothing_else() {
     let sound = digest(&SOUND);
     assert_eq!(
         sound,
-        "119adef3f2dc664afeb68b3371ed6170db08c65e883e378e4ab3e4dc38858c30"
+        "e3ba60f4c4e7b4074c32eee39330108c7a916d62f3d279db5805a4ad497e9fec"
     );
     assert_eq!(
         sound,
