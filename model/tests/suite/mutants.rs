@@ -1,8 +1,6 @@
 //! Every rule that is broken is missed by a property.
 
-use holdfast_model::checking::{
-    GuardShare, GuardVerdict, PublishedGuards, Spec, judge_guards, suites,
-};
+use holdfast_model::checking::{GuardVerdict, Spec, judge_guards, suites};
 use holdfast_model::cluster::Cluster;
 use holdfast_model::session::Session;
 use holdfast_model::storage::Storage;
@@ -170,29 +168,4 @@ fn a_condition_that_shows_in_the_answer_alone_is_told_from_one_that_nothing_asks
         "the specification says what else refuses it"
     );
     assert_eq!(rows[0].finding(), None);
-}
-
-#[test]
-fn the_published_deletions_are_of_the_conditions_that_there_are() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/results/guards.json");
-    let text = std::fs::read_to_string(path).unwrap();
-    let published: PublishedGuards = serde_json::from_str(&text).unwrap();
-    let rows: Vec<(&str, &str, &str)> = (published.rows.iter())
-        .map(|row| (row.spec.as_str(), row.guard.as_str(), row.says.as_str()))
-        .collect();
-    let mut known = conditions::<Session>();
-    known.extend(conditions::<Cluster>());
-    known.extend(conditions::<Storage>());
-    assert_eq!(rows, known, "`mutants --guards --bless` writes them");
-    for spec in ["session", "cluster", "storage"] {
-        let share = GuardShare::of(published.rows.iter().filter(|row| row.spec == spec));
-        assert!(share.all >= 60 && share.suffices(), "{spec}: {share}");
-    }
-    let page = std::fs::read_to_string(path.replace(".json", ".md")).unwrap();
-    assert_eq!(page, published.markdown(), "both are of one run");
-}
-
-fn conditions<S: Spec>() -> Vec<(&'static str, &'static str, &'static str)> {
-    let named = S::conjuncts().iter();
-    named.map(|it| (S::NAME, it.guard, it.says)).collect()
 }
