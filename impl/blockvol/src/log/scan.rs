@@ -19,6 +19,7 @@ use super::ring::Ring;
 use crate::checksum::Checksums;
 use crate::disk::{DiskError, SECTOR};
 use crate::error::Damage;
+use crate::options::MAX_BLOCKS;
 use crate::superblock::{Floor, LogStart, Superblock};
 
 /// The most bytes of log beyond the durable position; part of the format, as recovery looks so
@@ -218,7 +219,7 @@ impl Scan {
                         && let Ok(VolumeOperation::Grow { blocks }) =
                             VolumeOperation::decode(header.kind, payload)
                     {
-                        self.rules.blocks = self.rules.blocks.max(blocks);
+                        self.rules.blocks = self.rules.blocks.max(blocks.min(MAX_BLOCKS));
                     }
                     visit(header.lsn, &meta, payload, &sums);
                     self.take(&header, &meta);

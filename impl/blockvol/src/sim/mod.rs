@@ -19,6 +19,7 @@ mod crash;
 mod disk;
 mod rng;
 mod shelf;
+pub mod steps;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -330,6 +331,21 @@ impl SimStorage {
             .collect();
         drop(world);
         Self::from_files(files)
+    }
+
+    /// The disks after the death of the process alone, which came when `ops` operations had returned:
+    /// reads show everything that was written, and what was not synced a power loss may still take.
+    #[must_use]
+    pub fn kill(&self, ops: usize) -> Self {
+        let shown = self.crash(ops, Crash::KeepAll);
+        let world = self.lock();
+        {
+            let mut killed = shown.lock();
+            killed.initial = world.initial.clone();
+            killed.journal = world.journal[..ops.min(world.journal.len())].to_vec();
+        }
+        drop(world);
+        shown
     }
 
     fn lock(&self) -> MutexGuard<'_, World> {

@@ -31,6 +31,11 @@ pub(crate) enum Found {
 }
 
 impl Chain {
+    /// Makes everything durable that was written to its files.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        self.members.iter().try_for_each(|m| m.file.sync())
+    }
+
     /// The snapshots that can be read, the oldest first.
     pub(crate) fn infos(&self) -> Result<Vec<SnapshotInfo>, DiskError> {
         self.members

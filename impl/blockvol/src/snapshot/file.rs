@@ -96,6 +96,11 @@ impl SnapshotFile {
         })
     }
 
+    /// Makes everything durable that was written to it.
+    pub(crate) fn sync(&self) -> Result<(), DiskError> {
+        self.disk.sync()
+    }
+
     pub(crate) fn record(&self) -> SnapshotRecord {
         self.record
     }

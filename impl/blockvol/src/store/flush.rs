@@ -308,8 +308,13 @@ impl Store {
     /// # Errors
     /// When the store is poisoned.
     pub fn begin_flush(&mut self) -> Result<Option<FlushStep>, Poisoned> {
+        self.begin_flush_to(Lsn::MAX)
+    }
+
+    /// The next run that ends at `limit` or before it, if there is one.
+    pub(crate) fn begin_flush_to(&mut self, limit: Lsn) -> Result<Option<FlushStep>, Poisoned> {
         self.check_poison()?;
-        let bound = self.flushable();
+        let bound = self.flushable().min(limit);
         let mut lsn = self.superblock.checkpoint;
         let mut bytes = 0;
         let mut entries = Vec::new();

@@ -57,7 +57,7 @@ pub(crate) use append::{AppendGroup, AppendRequest};
 pub use damage::DamageReport;
 use damage::KnownDamage;
 pub use flush::FlushStep;
-pub(crate) use install::check_manifest;
+pub(crate) use install::{SwitchStep, check_manifest};
 pub use meta::MetaStep;
 pub use open::Recovery;
 pub(crate) use open::{format, load_log, load_superblock, log_disk_len, ring_bytes};
@@ -67,6 +67,7 @@ use scrub::ScrubPlace;
 pub use scrub::{ScrubReport, ScrubStep};
 pub(crate) use snapshots::{At, read_snapshot, remove_unnamed};
 pub use sync::SyncStep;
+pub(crate) use truncate::CutStep;
 
 /// See the module.
 #[derive(Debug)]
@@ -229,6 +230,11 @@ impl Store {
     /// Where the log begins, durably; space before it is free.
     pub(crate) fn log_start(&self) -> u64 {
         self.superblock.start.position
+    }
+
+    /// Where the next entry goes.
+    pub(crate) fn tail_position(&self) -> u64 {
+        self.tail.position
     }
 
     /// The generation of the log: changes whenever what lies beyond the durable start is replaced.

@@ -18,7 +18,7 @@ use crate::index::DirtyIndex;
 use crate::log::entries::Entries;
 use crate::log::ring::Ring;
 use crate::log::scan::{LogEnd, Rules, Scan};
-use crate::options::{FormatOptions, VolumeOptions};
+use crate::options::{FormatOptions, MAX_BLOCKS, VolumeOptions};
 use crate::positions::Role;
 use crate::recent::Recent;
 use crate::superblock::{Floor, RING_OFFSET, SLOT_OFFSETS, Superblock, choose, read_slots};
@@ -125,6 +125,9 @@ pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, D
             index.record(lsn, meta.kind, meta.range, sums);
             if meta.kind.is_operation() {
                 match VolumeOperation::decode(meta.kind, payload) {
+                    Ok(VolumeOperation::Grow { blocks }) if blocks > MAX_BLOCKS => {
+                        unreadable = unreadable.or(Some(lsn));
+                    }
                     Ok(operation) => operations.push_back((lsn, operation)),
                     Err(_) => unreadable = unreadable.or(Some(lsn)),
                 }
@@ -144,7 +147,7 @@ pub(crate) fn load_log(superblock: &Superblock, ring: &Ring) -> Result<Loaded, D
 }
 
 impl Store {
-    /// Opens and recovers. The log is synced before anything in it counts as durable, then the
+    /// Opens and recovers. Everything is synced before anything in it counts as durable, then the
     /// superblock records a new incarnation (no role, F80) and a new log generation (what lies
     /// beyond the end never comes back), both durable before this returns.
     ///
@@ -166,6 +169,7 @@ impl Store {
                 match (open_chain(&store.disks, &store.superblock), recovery) {
                     (Ok(chain), Recovery::Strict | Recovery::DiscardDamaged) => {
                         store.chain = Arc::new(chain);
+                        store.settle_image()?;
                         store.prove_durable(witnessed)?;
                         store.begin_incarnation()?;
                     }
@@ -224,6 +228,13 @@ impl Store {
             repairs: 0,
             scrub: ScrubPlace::default(),
         }
+    }
+
+    /// Makes durable what a process that died left of image and snapshots in the system's cache. A
+    /// block whose copy is named there would be overwritten, and the name could still be lost (F16).
+    fn settle_image(&self) -> Result<(), DiskError> {
+        self.extent.sync()?;
+        self.chain.sync()
     }
 
     /// Makes the whole log durable, and the superblock that it was read by, before anything else is
