@@ -6,10 +6,10 @@ ifneq ($(filter /%,$(CARGO_TARGET_DIR)),)
 BIN   := $(CARGO_TARGET_DIR)/release
 endif
 
-.PHONY: help test check check-full lint sabotage bless pictures tools
+.PHONY: help test check check-full lint sabotage bless pictures tools crash interleavings conformance-full
 
 help:            ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 tools:           ## what the tests need from the system (installs where it may, else names it)
 	@tests/install-tools.sh
@@ -33,6 +33,16 @@ lint:            ## formatting and clippy, warnings are errors
 
 sabotage:        ## breaks the product on purpose, patch by patch; every one must be caught
 	$(CARGO) run --release -q -p holdfast-conformance -- sabotage
+
+crash:           ## a long crash exploration and fuzzing of bytes at rest (minutes; HOLDFAST_SEED repeats)
+	HOLDFAST_HISTORIES=$(or $(HISTORIES),3000) HOLDFAST_ROUNDS=$(or $(ROUNDS),20000) \
+	$(CARGO) test --release -p holdfast-blockvol --test crash_model --test hostile_bytes -- --nocapture
+
+interleavings:   ## the volume's concurrent paths under a scheduler that tries interleavings (a build of its own)
+	$(CARGO) test --release -p holdfast-blockvol --features shuttle --test interleavings -- --nocapture
+
+conformance-full: ## every level of conformance, every instance to its last edge
+	$(CARGO) run --release -q -p holdfast-conformance -- report --full
 
 bless:           ## rewrites the published figures in docs/results
 	$(CARGO) run --release -q -p holdfast-model -- check --full --bless

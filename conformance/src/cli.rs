@@ -15,7 +15,9 @@ use holdfast_conformance::product::{Disagreement, Patience};
 use holdfast_conformance::published;
 use holdfast_conformance::report::Row;
 use holdfast_conformance::sabotage::{self, Sabotage, Scratch};
-use holdfast_model::checking::{Spec as _, action_text};
+#[cfg(feature = "storage")]
+use holdfast_conformance::storage;
+use holdfast_model::checking::{Instance, Spec, action_text};
 use holdfast_model::session::Session;
 use serde::Serialize;
 
@@ -62,9 +64,13 @@ struct Report {
     /// Only these levels; all of them unless given.
     #[arg(long, value_enum)]
     level: Vec<Level>,
-    /// The instances with all their sessions, for long runs.
+    /// The instances with all their sessions, and all instances of the storage, for long runs.
     #[arg(long)]
     full: bool,
+    /// From which the storage's crashes draw what is torn, and how.
+    #[cfg(feature = "storage")]
+    #[arg(long, env = "HOLDFAST_SEED", default_value_t = storage::SEED)]
+    seed: u64,
     /// Only these instances.
     #[arg(long, value_name = "NAME")]
     instance: Vec<String>,
@@ -83,6 +89,9 @@ enum Level {
     /// Engine, executors and stores, stepped along the session specification.
     #[cfg(feature = "l2")]
     L2,
+    /// The volume's core, by tours over the storage specification.
+    #[cfg(feature = "storage")]
+    Storage,
 }
 
 #[derive(Args)]
@@ -220,25 +229,132 @@ fn print_json(row: &impl Serialize) {
 }
 
 fn run_report(report: &Report) -> Result<u8, Environment> {
-    let all = specs(report.full);
-    let unknown = |name: &&String| !all.iter().any(|spec| spec.instance().name == **name);
-    if let Some(stranger) = report.instance.iter().find(unknown) {
-        eprintln!("holdfast-conformance: no instance is called {stranger:?}; there are:");
-        all.iter()
-            .for_each(|s| eprintln!("  {:<12} {}", s.instance().name, s.instance().purpose));
-        return Ok(USAGE);
-    }
     let mut good = true;
+    let mut instances = Vec::new();
     for level in Level::value_variants() {
         if report.level.is_empty() || report.level.contains(level) {
-            match level {
-                Level::L1 => good &= report_l1(report)?,
+            instances.extend(level.instances(report.full));
+        }
+    }
+    let unknown = |name: &&String| !instances.iter().any(|instance| instance.name == **name);
+    if let Some(stranger) = report.instance.iter().find(unknown) {
+        eprintln!("holdfast-conformance: no instance is called {stranger:?}; there are:");
+        for instance in &instances {
+            eprintln!("  {:<20} {}", instance.name, instance.purpose);
+        }
+        return Ok(USAGE);
+    }
+    let is_chosen = |instance: &Instance| {
+        report.instance.is_empty() || report.instance.iter().any(|name| name == instance.name)
+    };
+    for level in Level::value_variants() {
+        let asked = report.level.is_empty() || report.level.contains(level);
+        if asked && level.instances(report.full).iter().any(is_chosen) {
+            good &= match level {
+                Level::L1 => report_l1(report)?,
                 #[cfg(feature = "l2")]
-                Level::L2 => good &= report_l2(report)?,
-            }
+                Level::L2 => report_l2(report)?,
+                #[cfg(feature = "storage")]
+                Level::Storage => report_storage(report)?,
+            };
         }
     }
     Ok(if good { GOOD } else { FINDING })
+}
+
+impl Level {
+    /// The instances that a report can choose from.
+    fn instances(self, full: bool) -> Vec<Instance> {
+        match self {
+            Self::L1 => specs(full).iter().map(|spec| *spec.instance()).collect(),
+            #[cfg(feature = "l2")]
+            Self::L2 => l2::outings(full)
+                .iter()
+                .map(|outing| *outing.spec.instance())
+                .collect(),
+            #[cfg(feature = "storage")]
+            Self::Storage => storage::specs(full)
+                .iter()
+                .map(|spec| spec.instance)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(feature = "storage")]
+fn report_storage(report: &Report) -> Result<bool, Environment> {
+    let mut specs = storage::specs(report.full);
+    let chosen = &report.instance;
+    specs.retain(|spec| chosen.is_empty() || chosen.iter().any(|c| c == spec.instance.name));
+    let patience = Patience {
+        kept: KEPT,
+        fail_fast: report.fail_fast,
+    };
+    let extent = storage::Extent {
+        full: report.full,
+        seed: report.seed,
+        patience,
+    };
+    let (row, tours) = storage::report(&specs, extent, storage::Lens::default());
+    for tour in &tours {
+        let instance = tour.instance;
+        eprintln!(
+            "{instance:<20} {:>9} of {:>9} states {:>9} of {:>9} edges {:>8} refusals {:>9} steps \
+             {:>7.2} s",
+            tour.states.1,
+            tour.states.0,
+            tour.edges_covered,
+            tour.edges_total,
+            tour.disabled_total,
+            tour.steps,
+            tour.seconds
+        );
+        for (number, disagreement) in tour.kept.iter().enumerate() {
+            let path = (report.traces).join(format!("storage-{instance}-{number}.jsonl"));
+            write_trace(&path, &disagreement.trace.to_lines())?;
+            explain(disagreement, &path);
+        }
+    }
+    print_storage(&row, report.json);
+    Ok(row.is_green())
+}
+
+#[cfg(feature = "storage")]
+fn print_storage(row: &storage::Row, json: bool) {
+    if json {
+        return print_json(row);
+    }
+    println!(
+        "{}: {} of {} edges, {} of {} refusals, {} disagreements, {} crash images recovered, {} of {} \
+         states of {} instances in {:.1} s, seed {}: {}",
+        row.level,
+        row.edges_covered,
+        row.edges_total,
+        row.disabled_checked,
+        row.disabled_total,
+        row.disagreements,
+        row.recoveries,
+        row.states_reached,
+        row.states,
+        row.instances.len(),
+        row.seconds,
+        row.seed,
+        if row.is_green() {
+            "conforms"
+        } else {
+            "DIFFERS"
+        }
+    );
+    if row.ended_early > 0 {
+        println!(
+            "  {} of {} instances in part, as every build does: `--full` tours them whole",
+            row.ended_early,
+            row.instances.len()
+        );
+    }
+    for (why, count) in &row.edges_coarser {
+        println!("  {count} edges that the volume does not make on their own: {why}");
+    }
 }
 
 /// The instances of a report, with all their sessions or with those of every build.
@@ -346,7 +462,7 @@ fn write_trace(path: &Path, lines: &str) -> Result<(), Environment> {
     fs::write(path, lines).map_err(|e| Environment::io("write", path, e))
 }
 
-fn explain(disagreement: &Disagreement<Session>, path: &Path) {
+fn explain<S: Spec>(disagreement: &Disagreement<S>, path: &Path) {
     let Disagreement {
         difference,
         before,

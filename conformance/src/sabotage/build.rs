@@ -48,7 +48,15 @@ pub fn run(scratch: &Scratch, check: &Check) -> Result<Verdict, Environment> {
         // Level 1 drives the engine alone: the node is not built for it.
         Check::L1 => run_level(scratch, "l1", &["--no-default-features"]),
         Check::L2 => run_level(scratch, "l2", &[]),
-        Check::Test { package, name } => run_tests(scratch, package, name),
+        Check::Storage => {
+            let alone = ["--no-default-features", "--features", "storage"];
+            run_level(scratch, "storage", &alone)
+        }
+        Check::Test {
+            package,
+            file,
+            name,
+        } => run_tests(scratch, package, file.as_deref(), name),
     }
 }
 
@@ -94,10 +102,18 @@ fn run_level(scratch: &Scratch, level: &str, features: &[&str]) -> Result<Verdic
     })
 }
 
-fn run_tests(scratch: &Scratch, package: &str, name: &str) -> Result<Verdict, Environment> {
+fn run_tests(
+    scratch: &Scratch,
+    package: &str,
+    file: Option<&str>,
+    name: &str,
+) -> Result<Verdict, Environment> {
     let mut build = cargo(scratch);
     build.args(["test", "--release", "--locked", "--quiet", "--no-run"]);
     build.args(["--message-format=json-render-diagnostics", "-p", package]);
+    if let Some(file) = file {
+        build.args(["--test", file]);
+    }
     let programs = match execute(scratch, &mut build, BUILD_LIMIT)? {
         Ended::TimedOut => return Ok(Verdict::TimedOut),
         Ended::With(status, said) if !status.success() => {

@@ -30,10 +30,14 @@ pub enum Check {
     L1,
     /// Engine, executors and stores, stepped along the specification.
     L2,
-    /// Tests of one crate, by a part of their name: `cargo test -p PACKAGE NAME`.
+    /// The tours of the volume over the storage specification.
+    Storage,
+    /// Tests of one crate, by a part of their name: `cargo test -p PACKAGE [--test FILE] NAME`.
     Test {
         /// The crate.
         package: String,
+        /// The file under `tests/` that has them; every test of the crate unless given.
+        file: Option<String>,
         /// A part of the test's path, as `cargo test` filters.
         name: String,
     },
@@ -44,7 +48,17 @@ impl fmt::Display for Check {
         match self {
             Self::L1 => f.write_str("l1"),
             Self::L2 => f.write_str("l2"),
-            Self::Test { package, name } => write!(f, "cargo test -p {package} {name}"),
+            Self::Storage => f.write_str("storage"),
+            Self::Test {
+                package,
+                file: None,
+                name,
+            } => write!(f, "cargo test -p {package} {name}"),
+            Self::Test {
+                package,
+                file: Some(file),
+                name,
+            } => write!(f, "cargo test -p {package} --test {file} {name}"),
         }
     }
 }
@@ -57,12 +71,20 @@ impl FromStr for Check {
         match words.as_slice() {
             ["l1"] => Ok(Self::L1),
             ["l2"] => Ok(Self::L2),
+            ["storage"] => Ok(Self::Storage),
             ["cargo", "test", "-p", package, name] => Ok(Self::Test {
                 package: (*package).to_owned(),
+                file: None,
+                name: (*name).to_owned(),
+            }),
+            ["cargo", "test", "-p", package, "--test", file, name] => Ok(Self::Test {
+                package: (*package).to_owned(),
+                file: Some((*file).to_owned()),
                 name: (*name).to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} names no check: use `l1`, `l2` or `cargo test -p PACKAGE NAME`"
+                "{text:?} names no check: use `l1`, `l2`, `storage` or `cargo test -p PACKAGE [--test \
+                 FILE] NAME`"
             )),
         }
     }
