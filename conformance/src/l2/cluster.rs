@@ -331,10 +331,10 @@ impl Cluster {
     ///
     /// # Errors
     /// When the product's store does not do it.
-    pub fn world(&mut self, moves: Move, before: &State, after: &State) -> Result<(), Unmade> {
+    pub fn world(&mut self, moves: Move, before: &State, after: Tick) -> Result<(), Unmade> {
         let (volume, at) = match moves {
             Move::Tick => {
-                self.now = tick(after.now);
+                self.now = after;
                 return Ok(());
             }
             Move::Append { volume }
@@ -357,11 +357,16 @@ impl Cluster {
             }
             Move::WriteBack { .. } => disks::write_back(source.store.volume())?,
             Move::Reclaim { .. } => {
-                let to = after.histories[at]
-                    .retained_from
-                    .ok_or("nothing retained")?;
-                source.keeper.advance(lsn(to)).map_err(|e| e.to_string())?;
-                disks::write_back(source.store.volume())?;
+                // Only the sessions' own pins keep the log now: where it begins then is theirs.
+                let opened = source.store.volume();
+                let checkpoint = opened.positions().checkpoint;
+                let freed = source.keeper.advance(checkpoint);
+                freed.map_err(|error| error.to_string())?;
+                disks::write_back(opened)?;
+                let begins = opened.positions().retained_from;
+                let begins = begins.ok_or("nothing is retained")?;
+                let kept = opened.pin(begins, disks::PIN_BYTES);
+                source.keeper = kept.map_err(|error| error.to_string())?;
             }
         }
         Ok(())

@@ -136,7 +136,9 @@ fn world(spec: &Spec, state: &State, moves: Move) -> bool {
             spec.volume_place(volume).is_some_and(fits)
                 && !spec.slots_of(volume).any(|slot| {
                     let session = state.senders[slot].and_then(|sender| sender.session);
-                    session.is_some_and(|session| selects(&session))
+                    session.is_some_and(|session| {
+                        selects(&session) || (reclaims && has_moved_on(&session))
+                    })
                 })
         }
     }
@@ -144,6 +146,13 @@ fn world(spec: &Spec, state: &State, moves: Move) -> bool {
 
 const fn selects(session: &Session) -> bool {
     matches!(session.phase, Phase::SourceSelect(Some(_)))
+}
+
+/// The pin of a session moves on with what its replica has; the specification's stays.
+fn has_moved_on(session: &Session) -> bool {
+    session
+        .goal_and_acked()
+        .is_some_and(|(_, acked)| acked.is_some())
 }
 
 /// Whether a session of the product comes to this call in this phase.

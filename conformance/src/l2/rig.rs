@@ -106,7 +106,9 @@ impl Rig {
     ) -> Result<(), Difference> {
         match step.action() {
             Action::World(moves) => {
-                cluster.world(moves, before, after).map_err(stuck)?;
+                cluster
+                    .world(moves, before, translate::tick(after.now))
+                    .map_err(stuck)?;
             }
             Action::Authority(call) => {
                 let outcome = cluster.authority(call).map_err(stuck)?;
