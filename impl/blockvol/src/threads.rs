@@ -16,6 +16,6 @@ pub(crate) use shuttle::{
 /// How often a thread looks whether what it waits for has happened before it sleeps: a few
 /// microseconds, less than a sleep and a waking cost.
 #[cfg(not(feature = "shuttle"))]
-pub(crate) const LOOKS: u32 = 64;
+pub(crate) const LOOKS: usize = 64;
 #[cfg(feature = "shuttle")]
-pub(crate) const LOOKS: u32 = 0;
+pub(crate) const LOOKS: usize = 0;

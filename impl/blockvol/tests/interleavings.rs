@@ -7,56 +7,19 @@
 
 mod reference;
 
-use std::sync::Arc;
-
 use holdfast_blockvol::sim::{Crash, SimStorage};
 use holdfast_blockvol::{
-    AppendError, Disk, DiskError, Disks, FormatOptions, PinError, Recovery, SyncError, Volume,
-    VolumeOptions,
+    AppendError, Disks, FormatOptions, PinError, Recovery, SyncError, Volume, VolumeOptions,
 };
 use holdfast_types::{EntryKind, Epoch, Lsn, SnapshotId, SnapshotLabel, VolumeOperation};
 use reference::{
-    LOG_BYTES, filled, format_options, open, quiet_options, range, read_all, read_snapshot, write,
+    LOG_BYTES, Tapped, filled, format_options, open, quiet_options, range, read_all, read_snapshot,
+    write,
 };
 use shuttle::thread;
 
 const ALL: Lsn = Lsn(u64::MAX - 1);
 const BLOCKS: u64 = 8;
-
-/// A disk at which the scheduler may change to another thread.
-#[derive(Debug)]
-struct Preempted(Arc<dyn Disk>);
-
-impl Disk for Preempted {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        thread::yield_now();
-        self.0.read_at(offset, buf)
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        thread::yield_now();
-        self.0.write_at(offset, data)
-    }
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        thread::yield_now();
-        self.0.punch(offset, len)
-    }
-    fn sync(&self) -> Result<(), DiskError> {
-        thread::yield_now();
-        self.0.sync()
-    }
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        self.0.grow(len)
-    }
-    fn allocated(&self) -> Result<u64, DiskError> {
-        self.0.allocated()
-    }
-    fn len(&self) -> Result<u64, DiskError> {
-        self.0.len()
-    }
-}
 
 /// A volume in epoch 1, with its own threads or without.
 fn scene(background: bool) -> (SimStorage, Volume) {
@@ -65,10 +28,17 @@ fn scene(background: bool) -> (SimStorage, Volume) {
         ..format_options()
     });
     let disks = storage.disks();
+    // At each of its disks the scheduler may change to another thread.
+    let preempted = |disk| {
+        Tapped::over(disk, |_| {
+            thread::yield_now();
+            0
+        })
+    };
     let disks = Disks {
-        log: Arc::new(Preempted(disks.log)),
-        extent: Arc::new(Preempted(disks.extent)),
-        sums: Arc::new(Preempted(disks.sums)),
+        log: preempted(disks.log),
+        extent: preempted(disks.extent),
+        sums: preempted(disks.sums),
         snapshots: disks.snapshots,
     };
     let options = VolumeOptions {

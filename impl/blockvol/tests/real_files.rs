@@ -1,5 +1,5 @@
-//! Real files, real threads, real processes: creating and opening, group commit, back-pressure,
-//! notification, and kill -9.
+//! Real files, real threads, real processes: creating and opening, notification, readers beside writers, files
+//! that vanish, and kill -9.
 
 mod reference;
 
@@ -8,15 +8,14 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use holdfast_blockvol::sim::{SimRng, SimStorage, seed_from_env};
+use holdfast_blockvol::sim::{SimRng, seed_from_env};
 use holdfast_blockvol::{
-    AppendError, CreateError, Disk, DiskError, Disks, FlushBound, FormatOptions, OpenError,
-    Positions, ReadError, Recovery, Volume, VolumeOptions, WriteBackError, inspect,
+    AppendError, CreateError, FlushBound, FormatOptions, OpenError, Positions, ReadError, Volume,
+    VolumeOptions, WriteBackError, inspect,
 };
 use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn};
 use reference::{BLOCKS, filled, format_options, range, read_all, write};
@@ -227,139 +226,6 @@ fn f17_a_write_outside_the_volume_never_grows_a_file() {
     assert!(matches!(outside, Err(AppendError::OutOfBounds { .. })));
     let len = fs::metadata(place.join("extent")).unwrap().len();
     assert_eq!(len, BLOCKS * BLOCK_SIZE as u64);
-}
-
-/// Counts syncs, and holds them back until it is opened.
-#[derive(Debug)]
-struct Gate {
-    inner: Arc<dyn Disk>,
-    open: Mutex<bool>,
-    opened: Condvar,
-    syncs: AtomicU64,
-}
-
-impl Disk for Gate {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        self.inner.read_at(offset, buf)
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.inner.write_at(offset, data)
-    }
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        self.inner.punch(offset, len)
-    }
-    fn sync(&self) -> Result<(), DiskError> {
-        self.syncs.fetch_add(1, Ordering::SeqCst);
-        let mut open = self.open.lock().unwrap();
-        while !*open {
-            open = self.opened.wait(open).unwrap();
-        }
-        self.inner.sync()
-    }
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        self.inner.grow(len)
-    }
-    fn allocated(&self) -> Result<u64, DiskError> {
-        self.inner.allocated()
-    }
-    fn len(&self) -> Result<u64, DiskError> {
-        self.inner.len()
-    }
-}
-
-impl Gate {
-    fn set(&self, open: bool) {
-        *self.open.lock().unwrap() = open;
-        self.opened.notify_all();
-    }
-}
-
-#[test]
-fn one_sync_serves_all_who_wait_for_one() {
-    let storage = SimStorage::formatted(&format_options());
-    let gate = Arc::new(Gate {
-        inner: storage.disks().log,
-        open: Mutex::new(true),
-        opened: Condvar::new(),
-        syncs: AtomicU64::new(0),
-    });
-    let disks = Disks {
-        log: Arc::clone(&gate) as Arc<dyn Disk>,
-        ..storage.disks()
-    };
-    let volume = Volume::open_on(disks, reference::quiet_options(), Recovery::Strict).unwrap();
-    volume.fence(Epoch(1)).unwrap();
-    volume.append_epoch_start(Epoch(1)).unwrap();
-    let (moved, heads) = mpsc::channel();
-    let _subscription = volume.subscribe(move |positions: Positions| {
-        let _ = moved.send(positions.head);
-    });
-    gate.set(false);
-    let before = gate.syncs.load(Ordering::SeqCst);
-    let writers: Vec<_> = (0..16)
-        .map(|n| {
-            let volume = volume.clone();
-            std::thread::spawn(move || {
-                let lsn = write(&volume, 1, n, 1, n + 1);
-                assert!(volume.sync_to(lsn).unwrap() >= lsn);
-            })
-        })
-        .collect();
-    // The first one to ask is held in its sync until all have appended.
-    while heads.recv().unwrap() < Lsn(17) {}
-    gate.set(true);
-    for writer in writers {
-        writer.join().unwrap();
-    }
-    let syncs = gate.syncs.load(Ordering::SeqCst) - before;
-    assert!((1..=2).contains(&syncs), "{syncs} syncs for 16 flushes");
-    assert_eq!(volume.positions().durable, Lsn(17));
-}
-
-#[test]
-fn f23_a_writer_that_waits_for_room_goes_on_when_committed_moves() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().join("vol");
-    let volume = create(&place);
-    volume.set_flush_bound(FlushBound::Committed);
-    let writer = {
-        let volume = volume.clone();
-        std::thread::spawn(move || {
-            for n in 0..500 {
-                write(&volume, 1, n % BLOCKS, 1, n + 1);
-            }
-        })
-    };
-    while volume.positions().head < Lsn(501) {
-        let durable = volume.sync().unwrap();
-        volume.set_committed(durable);
-    }
-    writer.join().unwrap();
-    assert_eq!(read_all(&volume)[(499 % BLOCKS) as usize], 500);
-}
-
-#[test]
-fn f23_a_log_that_stays_full_is_told_with_its_reason() {
-    let dir = tempfile::tempdir().unwrap();
-    let place = dir.path().join("vol");
-    drop(create(&place));
-    let impatient = VolumeOptions {
-        flush_bound: FlushBound::Committed,
-        log_full_wait: Duration::from_millis(20),
-        ..options()
-    };
-    let volume = Volume::open(&place, impatient).unwrap();
-    let full = loop {
-        let payload = filled(1, 1);
-        if let Err(error) = volume.append(Epoch(1), EntryKind::Write, range(0, 1), payload) {
-            break error;
-        }
-    };
-    assert!(matches!(full, AppendError::LogFull { .. }), "{full}");
-    assert!(full.to_string().contains("may be"), "{full}");
 }
 
 #[test]
@@ -588,73 +454,4 @@ fn f22_a_store_whose_directory_is_gone_keeps_what_it_has_and_says_what_it_cannot
     );
     assert_eq!(volume.write_back_error(), refused.err());
     assert_eq!(read_all(&volume)[0], 5);
-}
-
-/// A disk that takes its time to write.
-#[derive(Debug)]
-struct Slow(Arc<dyn Disk>);
-
-impl Disk for Slow {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        self.0.read_at(offset, buf)
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        std::thread::sleep(Duration::from_micros(200));
-        self.0.write_at(offset, data)
-    }
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        self.0.punch(offset, len)
-    }
-    fn sync(&self) -> Result<(), DiskError> {
-        self.0.sync()
-    }
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        self.0.grow(len)
-    }
-    fn allocated(&self) -> Result<u64, DiskError> {
-        self.0.allocated()
-    }
-    fn len(&self) -> Result<u64, DiskError> {
-        self.0.len()
-    }
-}
-
-#[test]
-fn f23_writers_that_outrun_write_back_are_slowed_down_and_none_is_refused() {
-    let storage = SimStorage::formatted(&format_options());
-    let disks = Disks {
-        extent: Arc::new(Slow(storage.disks().extent)),
-        ..storage.disks()
-    };
-    let options = VolumeOptions {
-        flush_bound: FlushBound::Durable,
-        ..VolumeOptions::default()
-    };
-    let volume = Volume::open_on(disks, options, Recovery::Strict).unwrap();
-    volume.fence(Epoch(1)).unwrap();
-    volume.append_epoch_start(Epoch(1)).unwrap();
-    assert_eq!(
-        volume.pace(4096),
-        Duration::ZERO,
-        "an empty log is no reason to wait"
-    );
-    let writers: Vec<_> = (0..4_u64)
-        .map(|n| {
-            let volume = volume.clone();
-            std::thread::spawn(move || {
-                for round in 0..150 {
-                    // Every other block, so that no two are written together.
-                    write(&volume, 1, (8 * n + 2 * round) % 32, 1, round);
-                }
-            })
-        })
-        .collect();
-    for writer in writers {
-        writer.join().unwrap();
-    }
-    volume.sync().unwrap();
-    assert_eq!(volume.positions().head, Lsn(601));
 }

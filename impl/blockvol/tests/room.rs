@@ -2,13 +2,18 @@
 
 mod reference;
 
+use std::path::Path;
+use std::time::Duration;
+
 use bytes::Bytes;
 use holdfast_blockvol::sim::SimStorage;
-use holdfast_blockvol::{AppendError, PinError, Recovery, Volume, VolumeOptions};
+use holdfast_blockvol::{
+    AppendError, Disks, FlushBound, PinError, Recovery, Volume, VolumeOptions,
+};
 use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn};
 use reference::{
-    ALL, BLOCKS, LOG_BYTES, filled, format_options, fresh, quiet_options, range, read_all, settle,
-    write, write_back_all,
+    ALL, BLOCKS, LOG_BYTES, Tapped, Work, filled, format_options, fresh, quiet_options, range,
+    read_all, settle, write, write_back_all,
 };
 
 #[test]
@@ -65,6 +70,102 @@ fn f23_a_released_pin_gives_its_space_back_without_any_new_write() {
     drop(pin);
     assert!(volume.write_back().unwrap(), "space is freed");
     assert!(volume.positions().retained_from > Some(Lsn(0)));
+}
+
+/// A volume in a directory, in epoch 1, with threads that write back what is committed.
+fn on_files(dir: &Path, options: VolumeOptions) -> Volume {
+    let place = dir.join("vol");
+    Volume::create(&place, &format_options()).unwrap();
+    let options = VolumeOptions {
+        flush_bound: FlushBound::Committed,
+        recent_bytes: 8 << 10,
+        writeback_idle: Duration::from_millis(5),
+        ..options
+    };
+    let volume = Volume::open(&place, options).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    volume
+}
+
+#[test]
+fn f23_a_writer_that_waits_for_room_goes_on_when_committed_moves() {
+    let dir = tempfile::tempdir().unwrap();
+    let volume = on_files(dir.path(), VolumeOptions::default());
+    let writer = {
+        let volume = volume.clone();
+        std::thread::spawn(move || {
+            for n in 0..500 {
+                write(&volume, 1, n % BLOCKS, 1, n + 1);
+            }
+        })
+    };
+    while volume.positions().head < Lsn(501) {
+        let durable = volume.sync().unwrap();
+        volume.set_committed(durable);
+    }
+    writer.join().unwrap();
+    assert_eq!(read_all(&volume)[(499 % BLOCKS) as usize], 500);
+}
+
+#[test]
+fn f23_a_log_that_stays_full_is_told_with_its_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let impatient = VolumeOptions {
+        log_full_wait: Duration::from_millis(20),
+        ..VolumeOptions::default()
+    };
+    let volume = on_files(dir.path(), impatient);
+    let full = loop {
+        let payload = filled(1, 1);
+        if let Err(error) = volume.append(Epoch(1), EntryKind::Write, range(0, 1), payload) {
+            break error;
+        }
+    };
+    assert!(matches!(full, AppendError::LogFull { .. }), "{full}");
+    assert!(full.to_string().contains("may be"), "{full}");
+}
+
+#[test]
+fn f23_writers_that_outrun_write_back_are_slowed_down_and_none_is_refused() {
+    let storage = SimStorage::formatted(&format_options());
+    let disks = Disks {
+        extent: Tapped::over(storage.disks().extent, |work| {
+            if work == Work::Write {
+                std::thread::sleep(Duration::from_micros(200));
+            }
+            0
+        }),
+        ..storage.disks()
+    };
+    let options = VolumeOptions {
+        flush_bound: FlushBound::Durable,
+        ..VolumeOptions::default()
+    };
+    let volume = Volume::open_on(disks, options, Recovery::Strict).unwrap();
+    volume.fence(Epoch(1)).unwrap();
+    volume.append_epoch_start(Epoch(1)).unwrap();
+    assert_eq!(
+        volume.pace(4096),
+        Duration::ZERO,
+        "an empty log is no reason to wait"
+    );
+    let writers: Vec<_> = (0..4_u64)
+        .map(|n| {
+            let volume = volume.clone();
+            std::thread::spawn(move || {
+                for round in 0..150 {
+                    // Every other block, so that no two are written together.
+                    write(&volume, 1, (8 * n + 2 * round) % 32, 1, round);
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    volume.sync().unwrap();
+    assert_eq!(volume.positions().head, Lsn(601));
 }
 
 #[test]

@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, mpsc};
 
 use holdfast_blockvol::sim::{Crash, Medium, SimRng, SimStorage, seed_from_env};
-use holdfast_blockvol::{
-    BaseError, Damage, Disk, DiskError, Disks, ReadError, Recovery, RepairError, Volume,
-};
+use holdfast_blockvol::{BaseError, Damage, Disk, Disks, ReadError, Recovery, RepairError, Volume};
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lsn};
 use reference::{
-    BLOCKS, LOG_BYTES, filled, format_options, fresh, open, quiet_options, range, read_all, settle,
-    tags, write,
+    BLOCKS, LOG_BYTES, Tapped, Work, filled, format_options, fresh, open, quiet_options, range,
+    read_all, settle, tags, write,
 };
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
@@ -214,41 +212,21 @@ fn f21_a_repair_leaves_alone_what_the_log_holds_anew() {
     assert_eq!(read(&volume, range(8, 3)), Ok(vec![9, 900, 11]));
 }
 
-/// A disk that now and then reads from, or writes to, a place nearby.
-#[derive(Debug)]
+/// By how far a disk goes astray: added to the offset of the next operation of its kind.
+#[derive(Debug, Default)]
 struct Astray {
-    inner: Arc<dyn Disk>,
-    /// Added to the offset of the next operation of its kind.
     read: AtomicU64,
     write: AtomicU64,
 }
 
-impl Disk for Astray {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        let by = self.read.swap(0, Ordering::SeqCst);
-        self.inner.read_at(offset + by, buf)
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        let by = self.write.swap(0, Ordering::SeqCst);
-        self.inner.write_at(offset + by, data)
-    }
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        self.inner.punch(offset, len)
-    }
-    fn sync(&self) -> Result<(), DiskError> {
-        self.inner.sync()
-    }
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        self.inner.grow(len)
-    }
-    fn allocated(&self) -> Result<u64, DiskError> {
-        self.inner.allocated()
-    }
-    fn len(&self) -> Result<u64, DiskError> {
-        self.inner.len()
+impl Astray {
+    fn over(self: &Arc<Self>, inner: Arc<dyn Disk>) -> Arc<dyn Disk> {
+        let by = Arc::clone(self);
+        Tapped::over(inner, move |work| match work {
+            Work::Read => by.read.swap(0, Ordering::SeqCst),
+            Work::Write => by.write.swap(0, Ordering::SeqCst),
+            Work::Punch | Work::Sync => 0,
+        })
     }
 }
 
@@ -257,17 +235,10 @@ fn on_astray() -> (SimStorage, Arc<Astray>, Arc<Astray>, Volume) {
     let (storage, volume) = at_rest();
     volume.close().unwrap();
     drop(volume);
-    let astray = |inner| {
-        Arc::new(Astray {
-            inner,
-            read: AtomicU64::new(0),
-            write: AtomicU64::new(0),
-        })
-    };
-    let (log, extent) = (astray(storage.disks().log), astray(storage.disks().extent));
+    let (log, extent) = (Arc::<Astray>::default(), Arc::<Astray>::default());
     let disks = Disks {
-        log: Arc::clone(&log) as Arc<dyn Disk>,
-        extent: Arc::clone(&extent) as Arc<dyn Disk>,
+        log: log.over(storage.disks().log),
+        extent: extent.over(storage.disks().extent),
         ..storage.disks()
     };
     let mut options = quiet_options();

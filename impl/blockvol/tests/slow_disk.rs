@@ -3,28 +3,22 @@
 
 mod reference;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use holdfast_blockvol::sim::{Crash, SimStorage};
 use holdfast_blockvol::{
-    BaseManifest, ChunkDigest, Disk, DiskError, Disks, ImageDigest, Recovery, Role, SyncError,
-    Volume,
+    BaseManifest, ChunkDigest, Disks, ImageDigest, Positions, Recovery, Role, SyncError, Volume,
 };
 use holdfast_types::{Epoch, Lineage, Lsn, SessionId};
-use reference::{BLOCKS, LEADER, filled, format_options, open, quiet_options, read_all, write};
+use reference::{
+    BLOCKS, LEADER, Tapped, Work, filled, format_options, open, quiet_options, read_all, write,
+};
 
 /// After so long a time something is stuck.
 const STUCK: Duration = Duration::from_secs(20);
-
-/// What a disk does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    Read,
-    Write,
-    Sync,
-}
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Hold {
@@ -35,11 +29,12 @@ enum Hold {
     Panic,
 }
 
-/// Holds back one operation, before it has any effect; all others pass.
+/// Holds back one operation, before it has any effect; all others pass. Counts syncs.
 #[derive(Debug, Default)]
 struct Gate {
     hold: Mutex<Hold>,
     changed: Condvar,
+    syncs: AtomicU64,
 }
 
 impl Gate {
@@ -48,6 +43,9 @@ impl Gate {
     }
 
     fn pass(&self, work: Work) {
+        if work == Work::Sync {
+            self.syncs.fetch_add(1, Ordering::SeqCst);
+        }
         let mut hold = self.hold.lock().unwrap();
         if *hold == Hold::Next(work) {
             *hold = Hold::Held;
@@ -85,43 +83,6 @@ impl Gate {
     }
 }
 
-#[derive(Debug)]
-struct GatedDisk {
-    inner: Arc<dyn Disk>,
-    gate: Arc<Gate>,
-}
-
-impl Disk for GatedDisk {
-    fn name(&self) -> &str {
-        self.inner.name()
-    }
-    fn read_at(&self, offset: u64, buf: &mut [u8]) -> Result<(), DiskError> {
-        self.gate.pass(Work::Read);
-        self.inner.read_at(offset, buf)
-    }
-    fn write_at(&self, offset: u64, data: &[u8]) -> Result<(), DiskError> {
-        self.gate.pass(Work::Write);
-        self.inner.write_at(offset, data)
-    }
-    fn punch(&self, offset: u64, len: u64) -> Result<(), DiskError> {
-        self.gate.pass(Work::Write);
-        self.inner.punch(offset, len)
-    }
-    fn sync(&self) -> Result<(), DiskError> {
-        self.gate.pass(Work::Sync);
-        self.inner.sync()
-    }
-    fn grow(&self, len: u64) -> Result<(), DiskError> {
-        self.inner.grow(len)
-    }
-    fn allocated(&self) -> Result<u64, DiskError> {
-        self.inner.allocated()
-    }
-    fn len(&self) -> Result<u64, DiskError> {
-        self.inner.len()
-    }
-}
-
 /// A volume in epoch 1 on disks that can be held back.
 struct Scene {
     storage: SimStorage,
@@ -136,7 +97,10 @@ impl Scene {
         let (log, extent) = (Arc::<Gate>::default(), Arc::<Gate>::default());
         let gated = |inner, gate: &Arc<Gate>| {
             let gate = Arc::clone(gate);
-            Arc::new(GatedDisk { inner, gate })
+            Tapped::over(inner, move |work| {
+                gate.pass(work);
+                0
+            })
         };
         let disks = Disks {
             log: gated(storage.disks().log, &log),
@@ -359,6 +323,35 @@ fn f55_no_chunk_of_a_superseded_install_lands_in_the_newer_ones_image() {
     newer.install(0, &data, digest).unwrap();
     newer.finish(&manifest(&scene.volume, digest)).unwrap();
     assert_eq!(read_all(&scene.volume), vec![9; BLOCKS as usize]);
+}
+
+#[test]
+fn one_sync_serves_all_who_wait_for_one() {
+    let scene = Scene::new();
+    let (moved, heads) = mpsc::channel();
+    let _subscription = scene.volume.subscribe(move |positions: Positions| {
+        let _ = moved.send(positions.head);
+    });
+    let before = scene.log.syncs.load(Ordering::SeqCst);
+    scene.log.hold_next(Work::Sync);
+    let writers: Vec<_> = (0..16)
+        .map(|n| {
+            scene.spawn(move |volume| {
+                let lsn = write(volume, 1, n, 1, n + 1);
+                assert!(volume.sync_to(lsn).unwrap() >= lsn);
+            })
+        })
+        .collect();
+    // The first one to ask is held in its sync until all have appended.
+    while heads.recv_timeout(STUCK).unwrap() < Lsn(17) {}
+    scene.log.wait_until_held();
+    scene.log.release();
+    for writer in writers {
+        writer.recv_timeout(STUCK).unwrap();
+    }
+    let syncs = scene.log.syncs.load(Ordering::SeqCst) - before;
+    assert!((1..=2).contains(&syncs), "{syncs} syncs for 16 flushes");
+    assert_eq!(scene.volume.positions().durable, Lsn(17));
 }
 
 /// A sync that proves nothing, because the log was replaced under it, still ends; those who wait

@@ -46,7 +46,7 @@ struct Waiter {
 
 impl Waiter {
     fn wait(&self) -> Call {
-        for _ in 0..LOOKS {
+        for () in std::iter::repeat_n((), LOOKS) {
             if self.called.load(Ordering::Acquire) {
                 break;
             }

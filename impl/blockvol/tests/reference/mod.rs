@@ -3,16 +3,21 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+mod tapped;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Crash, Medium, SimStorage};
 use holdfast_blockvol::{Entry, FlushBound, FormatOptions, Recovery, Store, Volume, VolumeOptions};
 use holdfast_types::{
-    BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lineage, Lsn, SnapshotId, StoreId, VolumeId,
-    VolumeOperation,
+    BLOCK_SIZE, BlockRange, EntryKind, Epoch, Lineage, Lsn, SnapshotId, SnapshotLabel, StoreId,
+    VolumeId, VolumeOperation,
 };
 use uuid::Uuid;
+
+#[allow(unused_imports, reason = "each test binary uses its own part")]
+pub(crate) use tapped::{Tapped, Work};
 
 /// Blocks of the test volumes.
 pub(crate) const BLOCKS: u64 = 32;
@@ -351,4 +356,22 @@ pub(crate) fn damage_log(storage: &SimStorage, tag: u64) {
         .find(|at| log[*at..*at + BLOCK_SIZE] == block[..])
         .expect("the entry is in the log");
     storage.corrupt(Medium::Log, at as u64 + 100, 0x40);
+}
+
+/// What takes a snapshot.
+pub(crate) fn create_snapshot(label: &str) -> VolumeOperation {
+    VolumeOperation::SnapshotCreate {
+        label: SnapshotLabel::new(label).unwrap(),
+    }
+}
+
+/// Logs a snapshot; it is there once write-back has reached it.
+pub(crate) fn snapshot(volume: &Volume, epoch: u64) -> SnapshotId {
+    let lsn = volume
+        .append_operation(Epoch(epoch), &create_snapshot("s"))
+        .unwrap();
+    SnapshotId {
+        lsn,
+        epoch: Epoch(epoch),
+    }
 }
