@@ -34,20 +34,23 @@ impl VolumeId {
 }
 
 impl StoreId {
+    /// Upper half of the identity of no store. Its version, the upper half of the seventh byte, is 8;
+    /// that of a random identity is 4.
+    const FORGOTTEN: u64 = u64::from_be_bytes(*b"forgot\x80\0");
+
     /// What the authority records for a copy that it was told to forget, in the epoch of that recovery:
     /// an identity that no store has. Whatever is there counts only once it holds an entry of that
     /// epoch or a newer one, which only a rebuild brings it (F85).
     #[must_use]
     pub const fn forgotten_in(epoch: Epoch) -> Self {
-        Self(Uuid::from_u64_pair(0, epoch.0))
+        Self(Uuid::from_u64_pair(Self::FORGOTTEN, epoch.0))
     }
 
     /// The epoch of the recovery that forgot a copy; `None` for the identity of a store.
     #[must_use]
     pub const fn forgotten_since(self) -> Option<Epoch> {
-        // The identity of a store is random, and says so in its upper half.
         match self.0.as_u64_pair() {
-            (0, epoch) => Some(Epoch(epoch)),
+            (Self::FORGOTTEN, epoch) => Some(Epoch(epoch)),
             _ => None,
         }
     }
