@@ -22,3 +22,4 @@ pub mod report;
 pub mod sabotage;
 #[cfg(feature = "storage")]
 pub mod storage;
+mod workers;

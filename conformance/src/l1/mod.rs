@@ -10,8 +10,8 @@
 //! specification its counterpart, [`rig`] makes the calls. Each is small and dull on purpose; that a
 //! defect in one of them would show is itself tested, by corrupting it.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use holdfast_model::checking::Spec;
@@ -19,6 +19,7 @@ use holdfast_model::session::{Bounds, Session};
 
 use crate::product::{self, Patience, Walk};
 use crate::report::{InstanceRow, Row};
+use crate::workers;
 
 pub mod answer;
 pub mod calibrate;
@@ -29,9 +30,6 @@ pub mod translate;
 pub mod view;
 
 pub use rig::{EngineRig, Lens};
-
-/// Instances walked at the same time.
-const WORKERS: usize = 2;
 
 /// How many sessions of a volume every build lets an instance issue; a long run lets it issue all
 /// that it has. One session more multiplies the states by five to ten, and shows the engine hardly
@@ -122,37 +120,11 @@ impl InstanceWalk {
 /// When a worker does, which is a defect of the checker.
 #[must_use]
 pub fn run(specs: &[Session], patience: Patience, lens: Lens) -> Vec<InstanceWalk> {
-    let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let walks = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&spec) = specs.get(place) else {
-                return;
-            };
-            let walk = product::walk(&EngineRig::new(spec, lens), patience, &stop);
-            let mut done = walks.lock().expect("a worker that panics ends the run");
-            done.push((
-                place,
-                InstanceWalk {
-                    instance: spec.instance().name,
-                    walk,
-                },
-            ));
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            worker.join().expect("a worker that panics ends the run");
-        }
-    });
-    let mut walks = walks
-        .into_inner()
-        .expect("a worker that panics ends the run");
-    walks.sort_by_key(|(place, _)| *place);
-    walks.into_iter().map(|(_, walk)| walk).collect()
+    workers::on_each(specs, |spec| InstanceWalk {
+        instance: spec.instance().name,
+        walk: product::walk(&EngineRig::new(*spec, lens), patience, &stop),
+    })
 }
 
 /// The figures of this level, and the disagreements.

@@ -17,8 +17,6 @@
 //!
 //! What the product never asks for is *out of reach* here, by the rules in [`reach`]; it is counted.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use holdfast_model::checking::Spec as _;
@@ -27,6 +25,7 @@ use holdfast_model::session::Session;
 use crate::l1;
 use crate::product::{Patience, Walk};
 use crate::report::Row;
+use crate::workers;
 
 pub mod calibrate;
 pub mod cluster;
@@ -39,9 +38,6 @@ pub mod walk;
 
 pub use rig::{Lens, Rig};
 pub use walk::{Targets, Tour};
-
-/// Instances toured at the same time.
-const WORKERS: usize = 2;
 
 /// States of an instance that are looked at: all of the smaller ones.
 const STATES_OF_EVERY_BUILD: usize = 15_000;
@@ -96,39 +92,17 @@ pub fn outings(full: bool) -> Vec<Outing> {
 /// When a worker does, which is a defect of the checker.
 #[must_use]
 pub fn run(outings: &[Outing], patience: Patience, lens: Lens) -> Vec<(Outing, Tour)> {
-    let next = AtomicUsize::new(0);
-    let tours = Mutex::new(Vec::new());
-    let work = || {
-        loop {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&outing) = outings.get(place) else {
-                return;
-            };
-            let tour = walk::tour(
-                outing.spec,
-                outing.targets,
-                outing.states_max,
-                lens,
-                patience,
-            );
-            let mut done = tours.lock().expect("a worker that panics ends the run");
-            done.push((place, outing, tour));
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            worker.join().expect("a worker that panics ends the run");
-        }
-    });
-    let mut tours = tours
-        .into_inner()
-        .expect("a worker that panics ends the run");
-    tours.sort_by_key(|(place, ..)| *place);
-    tours
-        .into_iter()
-        .map(|(_, outing, tour)| (outing, tour))
-        .collect()
+    workers::on_each(outings, |outing| {
+        let &Outing {
+            spec,
+            targets,
+            states_max,
+        } = outing;
+        (
+            *outing,
+            walk::tour(spec, targets, states_max, lens, patience),
+        )
+    })
 }
 
 /// The figures of this level, and the tours.

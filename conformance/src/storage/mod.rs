@@ -10,8 +10,7 @@
 //! Where the volume does in one step what the specification does in several, edges between them are
 //! left out, counted by the reason ([`Coarser`]).
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use holdfast_model::storage::Storage as Spec;
@@ -19,6 +18,7 @@ use holdfast_model::storage::instances::INSTANCES;
 use serde::Serialize;
 
 use crate::product::Patience;
+use crate::workers;
 
 mod calibrate;
 mod crash;
@@ -32,9 +32,6 @@ pub mod view;
 pub use rig::{Coarser, System, VolumeRig};
 pub use tour::{Tour, take};
 use view::{Expected, View};
-
-/// Instances toured at the same time.
-const WORKERS: usize = 2;
 
 /// What is drawn from by default: which sectors of a torn write land.
 pub const SEED: u64 = 1;
@@ -180,30 +177,8 @@ fn tour_all(specs: &[Spec], extent: Extent, lens: Lens) -> Vec<Tour> {
         STEPS_OF_EVERY_BUILD
     };
     let stop = AtomicBool::new(false);
-    let next = AtomicUsize::new(0);
-    let tours = Mutex::new(Vec::new());
-    let work = || {
-        while let Some(spec) = specs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let rig = VolumeRig::new(spec.clone(), extent.seed);
-            let tour = take(&rig, lens, (steps_most, extent.patience), &stop);
-            let mut done = tours.lock().expect("a worker that panics ends the run");
-            done.push(tour);
-        }
-    };
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
-        for worker in workers {
-            worker.join().expect("a worker that panics ends the run");
-        }
-    });
-    let mut tours = tours
-        .into_inner()
-        .expect("a worker that panics ends the run");
-    let place = |tour: &Tour| {
-        specs
-            .iter()
-            .position(|spec| spec.instance.name == tour.instance)
-    };
-    tours.sort_by_key(place);
-    tours
+    workers::on_each(specs, |spec| {
+        let rig = VolumeRig::new(spec.clone(), extent.seed);
+        take(&rig, lens, (steps_most, extent.patience), &stop)
+    })
 }
