@@ -71,6 +71,11 @@ fn promote(setup: &NodeSetup) {
     let control = setup.control.to_string();
     let promoted = holdfast(["promote", "v", "--node", &control, "--json"]).json();
     assert_eq!(promoted["record"]["primary"], "solo");
+    wait_until_served(setup);
+}
+
+/// Its primary serves only once it holds a lease and has begun its epoch.
+fn wait_until_served(setup: &NodeSetup) {
     let served = wait::until("the volume is served", PATIENCE, || {
         let info = Tool::NbdInfo.attempt([setup.uri("v")]);
         if info.success { Ok(()) } else { Err(info.said) }
@@ -93,6 +98,7 @@ fn a1_acknowledged_flushes_survive_every_kill() {
     ];
     let created = holdfast(create);
     assert_eq!(created.code, Some(0), "{created:?}");
+    wait_until_served(&setup);
 
     // What each block may hold.
     let mut possibly = vec![vec![0_u8]; BLOCKS];
