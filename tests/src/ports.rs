@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Mutex;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 /// Below the range of local ports as Linux has it by default (32768 to 60999).
 const FIRST_PORT: u16 = 10_240;
@@ -38,16 +40,30 @@ pub fn free<const N: usize>() -> [SocketAddr; N] {
             .map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
             .find(|address| {
                 !given.contains(&address.port())
-                    && TcpListener::bind(address).is_ok()
+                    && nobody_listens_on(*address)
                     && given.insert(address.port())
             })
             .expect("the system has a free TCP port on loopback")
     })
 }
 
+/// Asked without listening there: a process that another test starts at this moment holds copies of
+/// all sockets until it becomes its own program, and a copy that listens would keep the port.
+fn nobody_listens_on(address: SocketAddr) -> bool {
+    let socket = socket_with(
+        AddressFamily::INET,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .expect("the system has a socket to spare");
+    sockopt::set_socket_reuseaddr(&socket, true).expect("a new socket may share its address");
+    bind(&socket, &address).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::free;
+    use super::{free, nobody_listens_on};
     use std::collections::BTreeSet;
     use std::net::TcpListener;
 
@@ -59,5 +75,11 @@ mod tests {
         for address in &addresses {
             TcpListener::bind(address).unwrap();
         }
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_not_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(!nobody_listens_on(listener.local_addr().unwrap()));
     }
 }
