@@ -64,6 +64,9 @@ impl Environment {
     }
 }
 
+/// Where the sabotages are, below the root of the workspace: the mark by which it is found.
+pub(crate) const SABOTAGES: &str = "conformance/sabotage";
+
 /// The root of the workspace: the nearest directory above `start` that holds the sabotages, else the
 /// place where this program was built.
 ///
@@ -74,7 +77,7 @@ pub fn find_workspace(start: &Path) -> Result<PathBuf, Environment> {
     start
         .ancestors()
         .chain(built)
-        .find(|directory| directory.join(crate::sabotage::DIRECTORY).is_dir())
+        .find(|directory| directory.join(SABOTAGES).is_dir())
         .map(Path::to_owned)
         .ok_or_else(|| Environment::NoWorkspace {
             path: start.to_owned(),

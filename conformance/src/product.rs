@@ -158,6 +158,24 @@ pub struct Walk<S: Spec> {
     pub seconds: f64,
 }
 
+impl<S: Spec> Walk<S> {
+    /// Where an exploration begins.
+    pub(crate) const fn nothing_yet() -> Self {
+        Self {
+            states: 0,
+            edges_total: 0,
+            edges_covered: 0,
+            edges_of_surroundings: 0,
+            disabled_total: 0,
+            disabled_checked: 0,
+            disagreements: 0,
+            hidden_states: 0,
+            kept: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+}
+
 /// Explores the product to its end, or until `stop` is raised: by somebody else, or here where
 /// `patience` ends with the first disagreement.
 pub fn walk<R: Rig>(rig: &R, patience: Patience, stop: &AtomicBool) -> Walk<R::Spec> {
@@ -208,18 +226,7 @@ impl<'a, R: Rig> Product<'a, R> {
             frontier: VecDeque::new(),
             hasher: DefaultHashBuilder::default(),
             calls: Vec::new(),
-            walk: Walk {
-                states: 0,
-                edges_total: 0,
-                edges_covered: 0,
-                edges_of_surroundings: 0,
-                disabled_total: 0,
-                disabled_checked: 0,
-                disagreements: 0,
-                hidden_states: 0,
-                kept: Vec::new(),
-                seconds: 0.0,
-            },
+            walk: Walk::nothing_yet(),
         }
     }
 

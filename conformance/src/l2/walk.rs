@@ -242,7 +242,7 @@ pub fn tour(
             .collect(),
         told: vec![false; graph.nodes.len()],
         out: Tour {
-            walk: empty(),
+            walk: Walk::nothing_yet(),
             taken: 0,
             fresh: 0,
             late_frames: 0,
@@ -256,21 +256,6 @@ pub fn tour(
     let mut out = tourist.out;
     out.walk.seconds = began.elapsed().as_secs_f64();
     out
-}
-
-fn empty() -> Walk<Spec> {
-    Walk {
-        states: 0,
-        edges_total: 0,
-        edges_covered: 0,
-        edges_of_surroundings: 0,
-        disabled_total: 0,
-        disabled_checked: 0,
-        disagreements: 0,
-        hidden_states: 0,
-        kept: Vec::new(),
-        seconds: 0.0,
-    }
 }
 
 struct Tourist {

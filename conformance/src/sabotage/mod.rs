@@ -17,7 +17,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 pub use build::Verdict;
-pub use patch::{Check, DIRECTORY, Sabotage};
+pub use patch::{Check, Sabotage};
 pub use scratch::{Applied, Scratch};
 
 use crate::environment::Environment;

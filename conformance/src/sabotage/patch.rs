@@ -15,10 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::environment::Environment;
-
-/// Where the patches are, from the root of the workspace.
-pub const DIRECTORY: &str = "conformance/sabotage";
+use crate::environment::{Environment, SABOTAGES};
 
 /// The largest patch that is read, in bytes.
 const MAX_PATCH_BYTES: u64 = 64 * 1024;
@@ -146,7 +143,7 @@ impl Sabotage {
     /// # Errors
     /// [`Environment`] when the directory or a patch cannot be read, or a patch breaks a rule.
     pub fn read_all(workspace: &Path) -> Result<Vec<Self>, Environment> {
-        let directory = workspace.join(DIRECTORY);
+        let directory = workspace.join(SABOTAGES);
         let entries =
             fs::read_dir(&directory).map_err(|e| Environment::io("list", &directory, e))?;
         let mut all = Vec::new();

@@ -8,27 +8,10 @@ mod reference;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
+use holdfast_blockvol::Volume;
 use holdfast_blockvol::sim::{SimRng, seed_from_env};
-use holdfast_blockvol::{FlushBound, FormatOptions, Volume, VolumeOptions};
-use reference::{BLOCKS, format_options, read_all, write};
-
-fn format() -> FormatOptions {
-    FormatOptions {
-        prewrite_log: true,
-        ..format_options()
-    }
-}
-
-fn options() -> VolumeOptions {
-    VolumeOptions {
-        flush_bound: FlushBound::Durable,
-        recent_bytes: 8 << 10,
-        writeback_idle: Duration::from_millis(5),
-        ..VolumeOptions::default()
-    }
-}
+use reference::{BLOCKS, format_on_files, options_on_files, read_all, write};
 
 const CHILD_DIR: &str = "HOLDFAST_TEST_CHILD_DIR";
 const CHILD_NEXT: &str = "HOLDFAST_TEST_CHILD_NEXT";
@@ -40,7 +23,7 @@ const CHILD_NEXT: &str = "HOLDFAST_TEST_CHILD_NEXT";
 fn child_writes_until_it_is_killed() {
     let dir = std::env::var(CHILD_DIR).expect("run by its parent");
     let mut n: u64 = std::env::var(CHILD_NEXT).unwrap().parse().unwrap();
-    let volume = Volume::open(Path::new(&dir), options()).unwrap();
+    let volume = Volume::open(Path::new(&dir), options_on_files()).unwrap();
     let epoch = volume.promise().epoch.next();
     volume.fence(epoch).unwrap();
     volume.append_epoch_start(epoch).unwrap();
@@ -60,14 +43,14 @@ fn child_writes_until_it_is_killed() {
 fn f01_whatever_was_acknowledged_is_there_after_kill_9() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("vol");
-    Volume::create(&place, &format()).unwrap();
+    Volume::create(&place, &format_on_files()).unwrap();
     let seed = seed_from_env(9);
     println!("HOLDFAST_SEED={seed}");
     let mut rng = SimRng::new(seed);
     let mut next = 1;
     for round in 0..15 {
         let acknowledged = run_child(&place, next, rng.below(150));
-        let volume = Volume::open(&place, options()).unwrap();
+        let volume = Volume::open(&place, options_on_files()).unwrap();
         let image = read_all(&volume);
         let last = *image.iter().max().unwrap();
         assert!(

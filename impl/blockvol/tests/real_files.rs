@@ -16,27 +16,11 @@ use holdfast_blockvol::{
     VolumeOptions, WriteBackError, inspect,
 };
 use holdfast_types::{BLOCK_SIZE, EntryKind, Epoch, Lsn};
-use reference::{BLOCKS, filled, format_options, range, read_all, write};
-
-fn format() -> FormatOptions {
-    FormatOptions {
-        prewrite_log: true,
-        ..format_options()
-    }
-}
-
-fn options() -> VolumeOptions {
-    VolumeOptions {
-        flush_bound: FlushBound::Durable,
-        recent_bytes: 8 << 10,
-        writeback_idle: Duration::from_millis(5),
-        ..VolumeOptions::default()
-    }
-}
+use reference::{BLOCKS, filled, format_on_files, options_on_files, range, read_all, write};
 
 fn create(dir: &Path) -> Volume {
-    Volume::create(dir, &format()).unwrap();
-    let volume = Volume::open(dir, options()).unwrap();
+    Volume::create(dir, &format_on_files()).unwrap();
+    let volume = Volume::open(dir, options_on_files()).unwrap();
     volume.fence(Epoch(1)).unwrap();
     volume.append_epoch_start(Epoch(1)).unwrap();
     volume
@@ -62,14 +46,14 @@ fn f15_nothing_is_created_over_something_that_exists() {
     drop(create(&place));
     let before = content(&place);
     assert!(matches!(
-        Volume::create(&place, &format()),
+        Volume::create(&place, &format_on_files()),
         Err(CreateError::Exists { .. })
     ));
     assert_eq!(content(&place), before);
     let empty = dir.path().join("empty");
     fs::create_dir(&empty).unwrap();
     assert!(matches!(
-        Volume::create(&empty, &format()),
+        Volume::create(&empty, &format_on_files()),
         Err(CreateError::Exists { .. })
     ));
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "no leftovers");
@@ -81,11 +65,11 @@ fn sizes_out_of_bounds_are_refused() {
     let place = dir.path().join("vol");
     let blocks = FormatOptions {
         blocks: 0,
-        ..format()
+        ..format_on_files()
     };
     let log = FormatOptions {
         log_bytes: 1,
-        ..format()
+        ..format_on_files()
     };
     assert!(matches!(
         Volume::create(&place, &blocks),
@@ -151,7 +135,7 @@ fn refused(name: &str, spoil: impl Fn(&Path), expected: impl Fn(&OpenError) -> b
     drop(create(&place));
     spoil(&place);
     let before = content(&place);
-    let error = Volume::open(&place, options()).unwrap_err();
+    let error = Volume::open(&place, options_on_files()).unwrap_err();
     assert!(expected(&error), "{name}: {error}");
     assert_eq!(content(&place), before, "{name}");
     assert!(inspect(&place).is_err(), "{name}");
@@ -172,7 +156,7 @@ fn a_store_is_open_once() {
     let place = dir.path().join("vol");
     let volume = create(&place);
     assert!(matches!(
-        Volume::open(&place, options()),
+        Volume::open(&place, options_on_files()),
         Err(OpenError::Locked { .. })
     ));
     assert!(matches!(inspect(&place), Err(OpenError::Locked { .. })));
@@ -180,7 +164,7 @@ fn a_store_is_open_once() {
     volume.close().unwrap();
     drop(volume);
     assert!(pin.check().is_err(), "a pin does not keep a volume open");
-    assert!(Volume::open(&place, options()).is_ok());
+    assert!(Volume::open(&place, options_on_files()).is_ok());
 }
 
 #[test]
@@ -210,7 +194,7 @@ fn f08_superblocks_and_log_never_touch_each_other() {
     assert_eq!(report.positions.head, Lsn(401));
     assert!(report.to_string().contains("verdict     sound"), "{report}");
     assert_eq!(
-        read_all(&Volume::open(&place, options()).unwrap()),
+        read_all(&Volume::open(&place, options_on_files()).unwrap()),
         expected
     );
 }
@@ -263,7 +247,7 @@ fn every_reader_sees_its_own_last_write_while_the_log_wraps_under_it() {
     let forgetful = VolumeOptions {
         recent_bytes: 0,
         writeback_bytes: Some(16 << 10),
-        ..options()
+        ..options_on_files()
     };
     let volume = Volume::open(&place, forgetful).unwrap();
     volume.fence(Epoch(2)).unwrap();
@@ -313,7 +297,7 @@ fn f22_files_that_vanish_or_are_cut_short_under_a_store_are_told_by_name() {
         let place = dir.path().join(name);
         drop(create(&place));
         fs::remove_file(place.join(name)).unwrap();
-        let refused = Volume::open(&place, options()).map(|_| ());
+        let refused = Volume::open(&place, options_on_files()).map(|_| ());
         let Err(OpenError::NotAStore { target, .. }) = refused else {
             panic!("{name}: {refused:?}");
         };
@@ -325,7 +309,7 @@ fn f22_files_that_vanish_or_are_cut_short_under_a_store_are_told_by_name() {
 fn f22_an_image_that_is_cut_short_while_it_is_open_is_an_error_and_then_damage() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("vol");
-    Volume::create(&place, &format()).unwrap();
+    Volume::create(&place, &format_on_files()).unwrap();
     let volume = Volume::open(&place, reference::quiet_options()).unwrap();
     volume.fence(Epoch(1)).unwrap();
     volume.append_epoch_start(Epoch(1)).unwrap();
@@ -349,7 +333,7 @@ fn f22_an_image_that_is_cut_short_while_it_is_open_is_an_error_and_then_damage()
 fn f22_a_store_whose_directory_is_gone_keeps_what_it_has_and_says_what_it_cannot_do() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("vol");
-    Volume::create(&place, &format()).unwrap();
+    Volume::create(&place, &format_on_files()).unwrap();
     let volume = Volume::open(&place, reference::quiet_options()).unwrap();
     volume.fence(Epoch(1)).unwrap();
     volume.append_epoch_start(Epoch(1)).unwrap();

@@ -3,7 +3,7 @@
 
 mod reference;
 
-use holdfast_blockvol::sim::{Crash, Faults, Medium};
+use holdfast_blockvol::sim::{Crash, Faults, Medium, SimStorage};
 use holdfast_blockvol::{
     ChunkDigest, Damage, ExportError, ImportSource, OpenError, Recovery, SnapshotError, Volume,
     WriteBackError,
@@ -16,8 +16,8 @@ use reference::{
 
 const BLOCK: u64 = BLOCK_SIZE as u64;
 
-#[test]
-fn f22_a_snapshot_that_finds_no_space_stops_write_back_until_there_is_some() {
+/// A volume whose next write-back overwrites a block, tagged 10, that a snapshot has yet to copy out.
+fn about_to_copy_out() -> (SimStorage, Volume, SnapshotId) {
     let (storage, volume) = fresh();
     write(&volume, 1, 0, 1, 10);
     let id = snapshot(&volume, 1);
@@ -25,6 +25,12 @@ fn f22_a_snapshot_that_finds_no_space_stops_write_back_until_there_is_some() {
     write(&volume, 1, 0, 1, 20);
     volume.sync().unwrap();
     volume.set_committed(ALL);
+    (storage, volume, id)
+}
+
+#[test]
+fn f22_a_snapshot_that_finds_no_space_stops_write_back_until_there_is_some() {
+    let (storage, volume, id) = about_to_copy_out();
     for faults in [
         Faults {
             no_space: true,
@@ -52,13 +58,7 @@ fn f22_a_snapshot_that_finds_no_space_stops_write_back_until_there_is_some() {
 
 #[test]
 fn f14_a_failed_sync_of_a_snapshot_stops_the_volume_and_loses_nothing() {
-    let (storage, volume) = fresh();
-    write(&volume, 1, 0, 1, 10);
-    let id = snapshot(&volume, 1);
-    settle(&volume);
-    write(&volume, 1, 0, 1, 20);
-    volume.sync().unwrap();
-    volume.set_committed(ALL);
+    let (storage, volume, id) = about_to_copy_out();
     storage.set_snapshot_faults(Faults {
         syncs: true,
         ..Faults::default()

@@ -282,16 +282,12 @@ impl VolumeRig {
             crash::land_block(&mut system.world.lock().files, BLOCK[block]);
         }
         let run = self.run_to(system, action, lsn(at))?;
-        system.world.pass(Gate {
-            image: Sync::Stop,
+        let landing = Gate {
             written: Some(BTreeSet::from([BLOCK[block]])),
             copied: none(),
             ..Gate::default()
-        });
-        match run.run() {
-            Err(WriteBackError::Disk(error)) if error.op == DiskOp::Sync => Ok(()),
-            other => Err(differs(action, other)),
-        }
+        };
+        stops_at_the_sync(system, action, run, landing)
     }
 
     pub(super) fn sync_copies(
@@ -308,16 +304,12 @@ impl VolumeRig {
             return Ok(());
         }
         let run = self.run_to(system, action, lsn(to))?;
-        system.world.pass(Gate {
-            image: Sync::Stop,
+        let landing = Gate {
             written: none(),
             copied: Some(std::mem::take(&mut system.copying)),
             ..Gate::default()
-        });
-        match run.run() {
-            Err(WriteBackError::Disk(error)) if error.op == DiskOp::Sync => Ok(()),
-            other => Err(differs(action, other)),
-        }
+        };
+        stops_at_the_sync(system, action, run, landing)
     }
 
     pub(super) fn end_read(
@@ -352,5 +344,22 @@ impl VolumeRig {
             return Ok(());
         }
         Err(Difference::of("a read of the snapshot", &right, &found).into())
+    }
+}
+
+/// Carries a run out up to the sync of the image, which does not come back: what lands is in the cache.
+fn stops_at_the_sync(
+    system: &System,
+    action: Action,
+    run: FlushStep,
+    landing: Gate,
+) -> Result<(), Unmade> {
+    system.world.pass(Gate {
+        image: Sync::Stop,
+        ..landing
+    });
+    match run.run() {
+        Err(WriteBackError::Disk(error)) if error.op == DiskOp::Sync => Ok(()),
+        other => Err(differs(action, other)),
     }
 }

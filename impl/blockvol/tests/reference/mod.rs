@@ -6,6 +6,7 @@
 mod tapped;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use holdfast_blockvol::sim::{Crash, Medium, SimStorage};
@@ -32,6 +33,24 @@ pub(crate) fn format_options() -> FormatOptions {
         blocks: BLOCKS,
         log_bytes: LOG_BYTES,
         prewrite_log: false,
+    }
+}
+
+/// Options of stores on real files, whose logs are there from the start.
+pub(crate) fn format_on_files() -> FormatOptions {
+    FormatOptions {
+        prewrite_log: true,
+        ..format_options()
+    }
+}
+
+/// Threads at work all the time, little memory, and flushes that this disk alone answers.
+pub(crate) fn options_on_files() -> VolumeOptions {
+    VolumeOptions {
+        flush_bound: FlushBound::Durable,
+        recent_bytes: 8 << 10,
+        writeback_idle: Duration::from_millis(5),
+        ..VolumeOptions::default()
     }
 }
 
