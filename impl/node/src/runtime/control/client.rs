@@ -139,7 +139,8 @@ impl ControlClient {
     }
 
     async fn exchange(&self, request: &ControlRequest) -> Result<ControlReply, ExchangeError> {
-        let call = request.call()?;
+        let route = request.route();
+        let call = route.call?;
         let (status, body) = match &self.place {
             NodePlace::Tcp(address) => {
                 let stream = self.protection.connect(*address, &self.expected).await?;
@@ -151,7 +152,7 @@ impl ControlClient {
             }
         };
         if status.is_success() {
-            return Ok(request.read_reply(&body)?);
+            return Ok((route.read)(&body)?);
         }
         let problem: Problem = serde_json::from_slice(&body)?;
         Ok(ControlReply::Failed { problem })

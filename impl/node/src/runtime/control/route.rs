@@ -117,42 +117,78 @@ impl Call {
     }
 }
 
+/// How a request is sent, and how its answer reads.
+pub(super) struct Route {
+    pub(super) call: serde_json::Result<Call>,
+    pub(super) read: fn(&[u8]) -> serde_json::Result<ControlReply>,
+}
+
 impl ControlRequest {
     /// Whether it has a route of its own, where people and programs meet it.
     pub(super) fn has_own_route(&self) -> bool {
         self.own_route().is_some()
     }
 
-    /// How it is sent.
-    pub(super) fn call(&self) -> serde_json::Result<Call> {
-        self.own_route()
-            .unwrap_or_else(|| Call::post("/v1/node", self))
+    /// What nodes ask of each other shares one route, whose answers are tagged.
+    pub(super) fn route(&self) -> Route {
+        self.own_route().unwrap_or_else(|| Route {
+            call: Call::post("/v1/node", self),
+            read: |body| serde_json::from_slice(body),
+        })
     }
 
-    /// How it is sent on its own route; `None` for what nodes ask of each other.
-    fn own_route(&self) -> Option<serde_json::Result<Call>> {
+    /// `None` for what nodes ask of each other.
+    fn own_route(&self) -> Option<Route> {
         let of = |volume: &str, what: &str| format!("/v1/volumes/{}/{what}", encoded(volume));
-        let call = match self {
-            Self::Status => Ok(Call::get("/v1/status")),
-            Self::Events { after: None } => Ok(Call::get("/v1/events")),
-            Self::Events { after: Some(after) } => {
-                Ok(Call::get(format!("/v1/events?after={after}")))
-            }
-            Self::ListVolumes => Ok(Call::get("/v1/volumes")),
-            Self::CreateVolume(plan) => Call::post("/v1/volumes", plan),
-            Self::SetVolume { volume, change } => Call::post(of(volume, "set"), change),
+        let route = match self {
+            Self::Status => Route {
+                call: Ok(Call::get("/v1/status")),
+                read: |body| serde_json::from_slice(body).map(ControlReply::Status),
+            },
+            Self::Events { after } => Route {
+                call: Ok(Call::get(match after {
+                    None => "/v1/events".to_owned(),
+                    Some(after) => format!("/v1/events?after={after}"),
+                })),
+                read: |body| {
+                    serde_json::from_slice(body).map(|events| ControlReply::Events { events })
+                },
+            },
+            Self::ListVolumes => Route {
+                call: Ok(Call::get("/v1/volumes")),
+                read: |body| {
+                    serde_json::from_slice(body).map(|records| ControlReply::Records { records })
+                },
+            },
+            Self::CreateVolume(plan) => Route {
+                call: Call::post("/v1/volumes", plan),
+                read: promoted,
+            },
+            Self::SetVolume { volume, change } => Route {
+                call: Call::post(of(volume, "set"), change),
+                read: recorded,
+            },
             Self::EvictReplica { volume, replica } => {
                 let replica = replica.clone();
-                Call::post(of(volume, "evict"), &EvictBody { replica })
+                Route {
+                    call: Call::post(of(volume, "evict"), &EvictBody { replica }),
+                    read: recorded,
+                }
             }
-            Self::Plan { volume } => Ok(Call::get(of(volume, "plan"))),
+            Self::Plan { volume } => Route {
+                call: Ok(Call::get(of(volume, "plan"))),
+                read: |body| serde_json::from_slice(body).map(ControlReply::Plan),
+            },
             Self::Promote {
                 volume,
                 replica,
                 forced,
             } => {
                 let (replica, forced) = (replica.clone(), *forced);
-                Call::post(of(volume, "promote"), &PromoteBody { replica, forced })
+                Route {
+                    call: Call::post(of(volume, "promote"), &PromoteBody { replica, forced }),
+                    read: promoted,
+                }
             }
             Self::RecoverAuthority {
                 volume,
@@ -161,14 +197,24 @@ impl ControlRequest {
             } => {
                 let (keep, without) = (keep.clone(), without.clone());
                 let body = RecoverBody { keep, without };
-                Call::post(of(volume, "recover-authority"), &body)
+                Route {
+                    call: Call::post(of(volume, "recover-authority"), &body),
+                    read: promoted,
+                }
             }
-            Self::ReplaceStore { volume } => {
-                Call::post(of(volume, "replace-store"), &serde_json::json!({}))
-            }
+            Self::ReplaceStore { volume } => Route {
+                call: Call::post(of(volume, "replace-store"), &serde_json::json!({})),
+                read: |body| {
+                    let MadeStore { store } = serde_json::from_slice(body)?;
+                    Ok(ControlReply::Store { store })
+                },
+            },
             Self::Shutdown { hand_over } => {
                 let hand_over = *hand_over;
-                Call::post("/v1/shutdown", &ShutdownBody { hand_over })
+                Route {
+                    call: Call::post("/v1/shutdown", &ShutdownBody { hand_over }),
+                    read: |_| Ok(ControlReply::Done),
+                }
             }
             Self::Identify
             | Self::CreateStore { .. }
@@ -185,49 +231,18 @@ impl ControlRequest {
             | Self::AuthorityRenew(_)
             | Self::AuthorityEnd(_) => return None,
         };
-        Some(call)
+        Some(route)
     }
+}
 
-    /// Reads the answer to it.
-    pub(super) fn read_reply(&self, body: &[u8]) -> serde_json::Result<ControlReply> {
-        match self {
-            Self::Status => serde_json::from_slice(body).map(ControlReply::Status),
-            Self::Events { .. } => {
-                serde_json::from_slice(body).map(|events| ControlReply::Events { events })
-            }
-            Self::ListVolumes => {
-                serde_json::from_slice(body).map(|records| ControlReply::Records { records })
-            }
-            Self::SetVolume { .. } | Self::EvictReplica { .. } => {
-                let recorded = Box::new(serde_json::from_slice(body)?);
-                Ok(ControlReply::Recorded { recorded })
-            }
-            Self::Plan { .. } => serde_json::from_slice(body).map(ControlReply::Plan),
-            Self::CreateVolume(_) | Self::Promote { .. } | Self::RecoverAuthority { .. } => {
-                let Promoted { promotion, record } = serde_json::from_slice(body)?;
-                Ok(ControlReply::Promoted { promotion, record })
-            }
-            Self::ReplaceStore { .. } => {
-                let MadeStore { store } = serde_json::from_slice(body)?;
-                Ok(ControlReply::Store { store })
-            }
-            Self::Shutdown { .. } => Ok(ControlReply::Done),
-            Self::Identify
-            | Self::CreateStore { .. }
-            | Self::Fence { .. }
-            | Self::Report { .. }
-            | Self::StepDown { .. }
-            | Self::RecordChanged { .. }
-            | Self::AuthorityVolumes
-            | Self::AuthorityRead { .. }
-            | Self::AuthorityCreate { .. }
-            | Self::AuthorityCompareAndSet { .. }
-            | Self::AuthorityMint { .. }
-            | Self::AuthorityRecover(_)
-            | Self::AuthorityRenew(_)
-            | Self::AuthorityEnd(_) => serde_json::from_slice(body),
-        }
-    }
+fn promoted(body: &[u8]) -> serde_json::Result<ControlReply> {
+    let Promoted { promotion, record } = serde_json::from_slice(body)?;
+    Ok(ControlReply::Promoted { promotion, record })
+}
+
+fn recorded(body: &[u8]) -> serde_json::Result<ControlReply> {
+    let recorded = Box::new(serde_json::from_slice(body)?);
+    Ok(ControlReply::Recorded { recorded })
 }
 
 /// A text as one segment of a path.
