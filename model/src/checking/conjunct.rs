@@ -70,3 +70,63 @@ pub(crate) const fn part(marks: &[&'static str]) -> Part {
         [_, ..] => Part::Effect,
     }
 }
+
+/// Why a step is not granted; and by which condition, if by a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Objection<C, R> {
+    pub(crate) conjunct: Option<C>,
+    pub(crate) refusal: R,
+}
+
+/// What a guard says.
+pub(crate) type Granted<C, R> = Result<(), Objection<C, R>>;
+
+/// Refuses for what is no rule unless the condition holds.
+pub(crate) fn unless<C, R>(condition: bool, refusal: R) -> Granted<C, R> {
+    if condition {
+        Ok(())
+    } else {
+        Err(Objection {
+            conjunct: None,
+            refusal,
+        })
+    }
+}
+
+/// Asks the conditions of its rules by name, and may have given one of them up.
+pub(crate) trait Conditions {
+    /// Its conditions.
+    type Conjunct: Copy + PartialEq;
+    /// What is said where one does not hold.
+    type Refusal;
+
+    /// The condition that is given up, if one is.
+    fn given_up(&self) -> Option<Self::Conjunct>;
+
+    /// Whether a condition is given up.
+    fn gives_up(&self, conjunct: Self::Conjunct) -> bool {
+        self.given_up() == Some(conjunct)
+    }
+
+    /// Asks a condition within an effect.
+    fn keeps(&self, conjunct: Self::Conjunct, holds: bool) -> bool {
+        holds || self.gives_up(conjunct)
+    }
+
+    /// Asks a condition of a guard.
+    fn must(
+        &self,
+        conjunct: Self::Conjunct,
+        holds: bool,
+        refusal: Self::Refusal,
+    ) -> Granted<Self::Conjunct, Self::Refusal> {
+        if self.keeps(conjunct, holds) {
+            Ok(())
+        } else {
+            Err(Objection {
+                conjunct: Some(conjunct),
+                refusal,
+            })
+        }
+    }
+}

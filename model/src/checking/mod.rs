@@ -29,6 +29,7 @@ mod trace;
 
 pub use agreement::{Checked, Counts};
 pub use codes::Codes;
+pub(crate) use conjunct::{Conditions, Granted, unless};
 pub use conjunct::{Conjunct, Part};
 pub(crate) use conjunct::{because, conjuncts, part};
 pub use graph::{Bounds, Edge, Graph, OutOfBounds, explore, find_fall};

@@ -6,51 +6,18 @@
 
 use super::Cluster;
 use super::action::Refusal;
-use crate::checking::conjuncts;
-
-/// Why a step is not possible; and by which condition, if by a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Objection {
-    pub(super) conjunct: Option<Conjunct>,
-    pub(super) refusal: Refusal,
-}
+use crate::checking::{self, conjuncts};
+pub(super) use crate::checking::{Conditions, unless};
 
 /// What a guard says.
-pub(super) type Granted = Result<(), Objection>;
+pub(super) type Granted = checking::Granted<Conjunct, Refusal>;
 
-/// Refuses for what is no rule unless the condition holds.
-pub(super) const fn unless(condition: bool, refusal: Refusal) -> Granted {
-    if condition {
-        Ok(())
-    } else {
-        Err(Objection {
-            conjunct: None,
-            refusal,
-        })
-    }
-}
+impl Conditions for Cluster {
+    type Conjunct = Conjunct;
+    type Refusal = Refusal;
 
-impl Cluster {
-    /// Asks a condition of a guard.
-    pub(super) fn must(&self, conjunct: Conjunct, holds: bool, refusal: Refusal) -> Granted {
-        if self.keeps(conjunct, holds) {
-            Ok(())
-        } else {
-            Err(Objection {
-                conjunct: Some(conjunct),
-                refusal,
-            })
-        }
-    }
-
-    /// Asks a condition within an effect.
-    pub(super) fn keeps(&self, conjunct: Conjunct, holds: bool) -> bool {
-        holds || self.gives_up(conjunct)
-    }
-
-    /// Whether a condition is given up.
-    pub(super) fn gives_up(&self, conjunct: Conjunct) -> bool {
-        self.given_up == Some(conjunct)
+    fn given_up(&self) -> Option<Conjunct> {
+        self.given_up
     }
 }
 

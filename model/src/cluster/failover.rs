@@ -3,7 +3,7 @@
 use super::Cluster;
 use super::action::Refusal;
 use super::broken::Broken;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::state::{Membership, NOBODY, Report, State};
 use super::vocabulary::{Members, Mode, NODES, NodeId, Renewal, SLOTS, WriteAck};
 

@@ -7,7 +7,7 @@
 use super::Cluster;
 use super::action::Refusal;
 use super::broken::Broken;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::state::{Membership, Request, State};
 use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase};
 

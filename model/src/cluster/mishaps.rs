@@ -5,7 +5,7 @@
 use super::Cluster;
 use super::action::Refusal;
 use super::broken::Broken;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::state::{Backup, NOBODY, State};
 use super::vocabulary::{NODES, NodeId};
 

@@ -7,7 +7,7 @@
 use super::Cluster;
 use super::action::Refusal;
 use super::broken::Broken;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::state::State;
 use super::vocabulary::{NodeId, Operation, SLOTS};
 

@@ -1,7 +1,7 @@
 //! The bounds of an instance, and the one rule that everything else leans on: who must acknowledge.
 
 use super::broken::Broken;
-use super::conjuncts::Conjunct;
+use super::conjuncts::{Conditions, Conjunct};
 use super::state::{Membership, State};
 use super::vocabulary::{Lsn, Members, Mode, NodeId, Phase, WriteAck};
 

@@ -8,7 +8,7 @@
 use super::Cluster;
 use super::action::Refusal;
 use super::broken::Broken;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::state::{State, WIRE};
 use super::vocabulary::{Letter, Lsn, Message, NodeId, Phase};
 

@@ -131,6 +131,46 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// What nobody of the system does: faults, and the moves by which the world forgets.
+    pub fn is_of_the_world(self) -> bool {
+        match self {
+            Self::LosePower { .. }
+            | Self::Kill
+            | Self::FailSync { .. }
+            | Self::Damage { .. }
+            | Self::LoseAppend
+            | Self::Rewind
+            | Self::StaleFlush { .. } => true,
+            Self::Append { .. }
+            | Self::Index { .. }
+            | Self::BeginSync
+            | Self::EndSync
+            | Self::Commit { .. }
+            | Self::Serve
+            | Self::RaiseBound
+            | Self::SyncSuperblock
+            | Self::WriteExtent { .. }
+            | Self::SyncExtent
+            | Self::Checkpoint
+            | Self::Perform
+            | Self::Restore { .. }
+            | Self::CopyOut { .. }
+            | Self::SyncCopies
+            | Self::BeginRead { .. }
+            | Self::EndRead
+            | Self::Pin { .. }
+            | Self::Unpin
+            | Self::Reclaim
+            | Self::Truncate { .. }
+            | Self::BeginInstall { .. }
+            | Self::InstallChunk { .. }
+            | Self::Switch
+            | Self::Recover => false,
+        }
+    }
+}
+
 /// What a sync is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,53 +8,22 @@
 use super::action::Refusal;
 use super::spec::Storage;
 use super::state::{Phase, State};
-use crate::checking::conjuncts;
-
-/// Why a step is not granted; and by which condition, if by a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Objection {
-    pub(super) conjunct: Option<Conjunct>,
-    pub(super) refusal: Refusal,
-}
+use crate::checking::{self, conjuncts};
+pub(super) use crate::checking::{Conditions, unless};
 
 /// What a guard says.
-pub(super) type Granted = Result<(), Objection>;
+pub(super) type Granted = checking::Granted<Conjunct, Refusal>;
 
-/// Refuses for what is no rule unless the condition holds.
-pub(super) const fn unless(condition: bool, refusal: Refusal) -> Granted {
-    if condition {
-        Ok(())
-    } else {
-        Err(Objection {
-            conjunct: None,
-            refusal,
-        })
+impl Conditions for Storage {
+    type Conjunct = Conjunct;
+    type Refusal = Refusal;
+
+    fn given_up(&self) -> Option<Conjunct> {
+        self.given_up
     }
 }
 
 impl Storage {
-    /// Asks a condition of a guard.
-    pub(super) fn must(&self, conjunct: Conjunct, holds: bool, refusal: Refusal) -> Granted {
-        if self.keeps(conjunct, holds) {
-            Ok(())
-        } else {
-            Err(Objection {
-                conjunct: Some(conjunct),
-                refusal,
-            })
-        }
-    }
-
-    /// Asks a condition within an effect.
-    pub(super) fn keeps(&self, conjunct: Conjunct, holds: bool) -> bool {
-        holds || self.gives_up(conjunct)
-    }
-
-    /// Whether a condition is given up.
-    pub(super) fn gives_up(&self, conjunct: Conjunct) -> bool {
-        self.given_up == Some(conjunct)
-    }
-
     pub(super) fn in_phase(&self, conjunct: Conjunct, state: &State, phase: Phase) -> Granted {
         self.must(conjunct, state.phase == phase, Refusal::WrongPhase)
     }

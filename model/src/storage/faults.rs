@@ -6,7 +6,7 @@
 
 use super::Mutation;
 use super::action::{Refusal, Synced};
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::disk::{LOG_SECTORS, SECTORS, SUPERBLOCK_SECTORS, Sectors, Superblock};
 use super::recovery::Outcome;
 use super::spec::Storage;

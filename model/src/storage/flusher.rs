@@ -8,7 +8,7 @@
 
 use super::Mutation;
 use super::action::Refusal;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::disk::{Copied, EXTENT_SECTORS, Image, LogSector, Superblock, extent_sector};
 use super::reference;
 use super::spec::Storage;

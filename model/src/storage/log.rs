@@ -4,7 +4,7 @@
 //! that frees it is durable; a cut that lives in memory only.
 
 use super::action::Refusal;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::disk::{LogSector, Sectors, Superblock};
 use super::spec::Storage;
 use super::state::{Memory, Phase, State};

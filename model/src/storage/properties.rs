@@ -391,7 +391,7 @@ fn nothing_else_happens(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
     };
     let before = step.before;
     let still = before.phase != Phase::Open && before.phase == after.phase;
-    Verdict::implies(still && !is_of_the_world(step.action), || {
+    Verdict::implies(still && !step.action.is_of_the_world(), || {
         let (was, is) = (&before.memory, &after.memory);
         let claims = |memory: &Memory| {
             let at = (memory.durable, memory.syncing, memory.committed);
@@ -407,43 +407,6 @@ fn nothing_else_happens(_: &Storage, step: &Step<'_, Storage>) -> Verdict {
             && copies(disk_was) == copies(disk_is)
             && (before.phase == Phase::Installing || extent(disk_was) == extent(disk_is))
     })
-}
-
-fn is_of_the_world(action: Action) -> bool {
-    match action {
-        Action::LosePower { .. }
-        | Action::Kill
-        | Action::FailSync { .. }
-        | Action::Damage { .. }
-        | Action::LoseAppend
-        | Action::Rewind
-        | Action::StaleFlush { .. } => true,
-        Action::Append { .. }
-        | Action::Index { .. }
-        | Action::BeginSync
-        | Action::EndSync
-        | Action::Commit { .. }
-        | Action::Serve
-        | Action::RaiseBound
-        | Action::SyncSuperblock
-        | Action::WriteExtent { .. }
-        | Action::SyncExtent
-        | Action::Checkpoint
-        | Action::Perform
-        | Action::Restore { .. }
-        | Action::CopyOut { .. }
-        | Action::SyncCopies
-        | Action::BeginRead { .. }
-        | Action::EndRead
-        | Action::Pin { .. }
-        | Action::Unpin
-        | Action::Reclaim
-        | Action::Truncate { .. }
-        | Action::BeginInstall { .. }
-        | Action::InstallChunk { .. }
-        | Action::Switch
-        | Action::Recover => false,
-    }
 }
 
 fn phases_follow_each_other(_: &Storage, step: &Step<'_, Storage>) -> Verdict {

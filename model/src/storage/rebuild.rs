@@ -5,7 +5,7 @@
 
 use super::Mutation;
 use super::action::Refusal;
-use super::conjuncts::{Conjunct, Granted, unless};
+use super::conjuncts::{Conditions, Conjunct, Granted, unless};
 use super::disk::{EXTENT_SECTORS, Superblock};
 use super::reference;
 use super::spec::Storage;

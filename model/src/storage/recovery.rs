@@ -9,7 +9,7 @@
 //! durable position was already beyond. Then the log is *broken*, which is another answer.
 
 use super::Mutation;
-use super::conjuncts::Conjunct;
+use super::conjuncts::{Conditions, Conjunct};
 use super::disk::{Image, LogSector, Superblock};
 use super::spec::Storage;
 use super::vocabulary::{Entry, LSNS, Lsn, REBUILDING};

@@ -1,7 +1,7 @@
 //! The specification as the checker sees it: which steps can be asked for, and what each does.
 
 use super::action::{Action, Refusal, Synced};
-use super::conjuncts::{self, Conjunct, Granted, unless};
+use super::conjuncts::{self, Conditions, Conjunct, Granted, unless};
 use super::disk::{Disk, SECTORS, Superblock};
 use super::state::{Ghost, Left, Memory, Phase, State};
 use super::vocabulary::{Bounds, Entry, LSNS};
@@ -333,40 +333,11 @@ impl Spec for Storage {
     /// Faults, and what the rest of the system may order: nobody may have to wait for a
     /// truncation or a rebuild.
     fn is_fault(&self, action: Action) -> bool {
-        match action {
-            Action::LosePower { .. }
-            | Action::Kill
-            | Action::FailSync { .. }
-            | Action::Damage { .. }
-            | Action::Truncate { .. }
-            | Action::BeginInstall { .. }
-            | Action::Pin { .. }
-            | Action::LoseAppend
-            | Action::Rewind
-            | Action::StaleFlush { .. } => true,
-            Action::Append { .. }
-            | Action::Index { .. }
-            | Action::BeginSync
-            | Action::EndSync
-            | Action::Commit { .. }
-            | Action::Serve
-            | Action::RaiseBound
-            | Action::SyncSuperblock
-            | Action::WriteExtent { .. }
-            | Action::Restore { .. }
-            | Action::SyncExtent
-            | Action::Checkpoint
-            | Action::Perform
-            | Action::CopyOut { .. }
-            | Action::SyncCopies
-            | Action::BeginRead { .. }
-            | Action::EndRead
-            | Action::Unpin
-            | Action::Reclaim
-            | Action::InstallChunk { .. }
-            | Action::Switch
-            | Action::Recover => false,
-        }
+        let ordered = matches!(
+            action,
+            Action::Truncate { .. } | Action::BeginInstall { .. } | Action::Pin { .. }
+        );
+        ordered || action.is_of_the_world()
     }
 
     fn show(&self, state: &State) -> String {
