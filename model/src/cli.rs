@@ -61,7 +61,7 @@ struct CheckArgs {
     /// One object per line on standard output.
     #[arg(long)]
     json: bool,
-    /// Only this instance (may be repeated).
+    /// Only this instance, as `NAME` or `SPEC/NAME` (may be repeated).
     #[arg(long, value_name = "NAME", conflicts_with_all = ["quick", "full", "bless"])]
     instance: Vec<String>,
     /// Rewrites the published figures, with the mutants', from what is found: all of them, or with
@@ -171,24 +171,36 @@ fn as_json<T: serde::Serialize>(row: &T) -> Result<String, Failure> {
     serde_json::to_string(row).map_err(|error| Failure::Usage(error.to_string()))
 }
 
+/// Whether an instance is meant: by its name, or by that of its specification and its own, as rows show it.
+fn names(given: &str, suite: &dyn Suite, instance: &Instance) -> bool {
+    match given.split_once('/') {
+        Some((spec, name)) => spec == suite.name() && name == instance.name,
+        None => given == instance.name,
+    }
+}
+
 fn check(arguments: &CheckArgs) -> Result<(), Failure> {
     let suites = suites();
     for name in &arguments.instance {
-        if !suites
-            .iter()
-            .any(|suite| suite.instances().iter().any(|i| i.name == name))
-        {
+        if !suites.iter().any(|suite| {
+            suite
+                .instances()
+                .iter()
+                .any(|i| names(name, suite.as_ref(), i))
+        }) {
             return Err(SuiteError::UnknownInstance(name.clone()).into());
         }
     }
-    let wanted = |instance: &Instance| {
-        let named = arguments.instance.iter().any(|name| name == instance.name);
+    let wanted = |suite: &dyn Suite, instance: &Instance| {
+        let mut given = arguments.instance.iter();
+        let named = given.any(|name| names(name, suite, instance));
         let chosen = instance.quick || arguments.full || (arguments.bless && !arguments.quick);
         named || (arguments.instance.is_empty() && chosen)
     };
     let mut lattice: Vec<(&dyn Suite, &str)> = Vec::new();
     for suite in &suites {
-        let instances = suite.instances().iter().filter(|instance| wanted(instance));
+        let instances = suite.instances().iter();
+        let instances = instances.filter(|instance| wanted(suite.as_ref(), instance));
         lattice.extend(instances.map(|instance| (suite.as_ref(), instance.name)));
     }
     let mut rows = Vec::new();

@@ -29,7 +29,7 @@ fn a_sound_instance_ends_well_and_is_one_object() {
         "check",
         "--json",
         "--instance",
-        "forged",
+        "session/forged",
         "--results",
         empty.to_str().unwrap(),
     ]);
@@ -145,6 +145,7 @@ fn mutants_are_reported_one_object_a_line() {
 fn what_does_not_exist_is_usage() {
     for arguments in [
         &["check", "--instance", "nowhere"][..],
+        &["check", "--instance", "cluster/forged"],
         &["mutants", "--only", "M99"],
         &["trace", "--mutant", "M99"],
         &["trace", "/nowhere/at/all"],
