@@ -125,7 +125,7 @@ lattice! {
         script: &[&[First, Snapshot, Both, Restore]],
         mode: Mode::BestEffort
     }
-    "restore-written-on" false "a restored volume that is written again" {
+    "restore-written-on" true "a restored volume that is written again" {
         slots: 4,
         blocks: 2,
         script: &[&[First, Snapshot, Both, Restore, Second]],
@@ -144,7 +144,7 @@ lattice! {
         installs: 1,
         bases: &[Base { split: 2, bound: 2 }]
     }
-    "rebuild-two-blocks" false "a base whose blocks land one by one" {
+    "rebuild-two-blocks" true "a base whose blocks land one by one" {
         blocks: 2,
         script: &[&[First, Second, First], &[Second, First, Second]],
         installs: 1,

@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..TRIO
         },
-        true,
+        false,
     ),
     (
         "operations-live",
@@ -209,25 +209,6 @@ pub(super) const ROWS: &[Row] = &[
         false,
     ),
     (
-        "quorum-rebuild",
-        "a voter whose store is lost, rebuilt beside a live write, over a failover",
-        Bounds {
-            mode: Mode::SyncQuorum,
-            write_ack: WriteAck::Local,
-            writes: 1,
-            epochs: 2,
-            losses: 1,
-            snapshots: true,
-            full_base: true,
-            write_back: true,
-            crashes: Members(0),
-            joins: true,
-            leaves: true,
-            ..TRIO
-        },
-        false,
-    ),
-    (
         "trio-forced",
         "a forced promotion of one of three copies of sync_all, the others join again",
         Bounds {
@@ -238,7 +219,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        true,
+        false,
     ),
     (
         "trio-min-in-sync",
@@ -270,7 +251,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        true,
+        false,
     ),
     (
         "rolled-back-quorum",
@@ -330,33 +311,6 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             epochs: 2,
             ..BASE
-        },
-        false,
-    ),
-    (
-        "pair-overwrite",
-        "three writes of which one overwrites another, read while streams are lost and the first primary crashes, over a failover",
-        Bounds {
-            write_back: true,
-            reads: true,
-            disconnects: true,
-            writes: 3,
-            epochs: 2,
-            crashes: Members::only(0),
-            ..BASE
-        },
-        false,
-    ),
-    (
-        "mode-change-crash",
-        "from sync_quorum to sync_all while the first primary crashes, over two failovers",
-        Bounds {
-            mode: Mode::SyncQuorum,
-            new_mode: Some(Mode::SyncAll),
-            writes: 1,
-            epochs: 3,
-            crashes: Members::only(0),
-            ..TRIO
         },
         false,
     ),
