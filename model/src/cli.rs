@@ -41,7 +41,8 @@ enum Command {
     /// Serves stateright's Explorer for an instance, a mutant or a trace: walk the graph in a
     /// browser and see every path as a sequence diagram. Prints the address.
     Explore(ExploreArgs),
-    /// Tells a run: a trace file (`-`: standard input), or the shortest run of a mutant.
+    /// Tells a run: a trace file (`-`: standard input), the shortest run of a mutant, or the
+    /// shortest on which a property falls.
     Trace(TraceArgs),
     /// Exhausts the twins: the same machines in Promela and Murphi, with SPIN and rumur. All
     /// counts must be those of our own checkers.
@@ -114,6 +115,7 @@ impl From<SuiteError> for Failure {
             }
             SuiteError::UnknownInstance(_)
             | SuiteError::UnknownMutant(_)
+            | SuiteError::UnknownProperty(_)
             | SuiteError::Trace(
                 TraceError::Empty
                 | TraceError::Unreadable { .. }

@@ -45,24 +45,17 @@ impl<S: Spec> Mutant<S> {
                 Check::Sometimes(_) | Check::SometimesStep(_) | Check::Refused(_)
             ),
         });
-        let mut graph = find_fall(&self.spec, &watched, bounds)?;
-        if graph.tallies.iter().all(|tally| tally.fall.is_none()) {
-            // Nothing fell on the way, so that the graph is whole.
-            graph.judge_liveness();
-        }
-        let fallen = watched
-            .iter()
-            .zip(&graph.tallies)
-            .find_map(|(property, tally)| tally.fall.map(|fall| (property, fall)));
-        let trace = fallen.map(|(property, fall)| self.trace(&graph, property, fall));
+        let (graph, fallen) = search(&self.spec, &watched, bounds)?;
+        let trace = fallen.map(|fallen| {
+            let command = format!("holdfast-model trace --mutant {}", self.id);
+            run_to(&graph, fallen, &self.id, command)
+        });
         let row = MutantRow {
             id: self.id.clone(),
             spec: S::NAME.to_owned(),
             instance: self.spec.instance().name.to_owned(),
             property: fallen
-                .map_or(self.property.unwrap_or("none"), |(property, _)| {
-                    property.name
-                })
+                .map_or(self.property.unwrap_or("none"), |fallen| fallen.property)
                 .to_owned(),
             depth: trace
                 .as_ref()
@@ -74,36 +67,83 @@ impl<S: Spec> Mutant<S> {
         };
         Ok((row, trace))
     }
+}
 
-    fn trace(
-        &self,
-        graph: &Graph<S>,
-        property: &Property<S>,
-        (state, action): (u32, Option<u16>),
-    ) -> Trace<S> {
-        let (initial, mut actions) = graph.path_to(state);
-        actions.extend(action.map(|action| graph.actions[usize::from(action)]));
-        let header = Header {
-            holdfast_trace: Header::VERSION,
-            spec: S::NAME.to_owned(),
-            instance: self.spec.instance().name.to_owned(),
-            rules: self.id.clone(),
-            initial: graph.spec.initial()[initial].0.to_owned(),
-            falls: Some(property.name.to_owned()),
-            command: Some(format!("holdfast-model trace --mutant {}", self.id)),
-        };
-        let mut at = self.spec.initial()[initial].1;
-        let steps = actions
-            .into_iter()
-            .map(|action| {
-                let refused = self.spec.guard(&at, action).err();
-                if refused.is_none() {
-                    at = self.spec.apply(&at, action).0;
-                }
-                let refused = refused.map(|r| S::refusals()[S::refusal_index(&r)].to_owned());
-                TraceStep { action, refused }
-            })
-            .collect();
-        Trace { header, steps }
+/// A shortest run on which a property falls under the rules as they are; `None`: it holds.
+///
+/// # Errors
+/// [`OutOfBounds`] when the instance does not fit.
+pub(super) fn counterexample<S: Spec>(
+    spec: &S,
+    property: Property<S>,
+) -> Result<Option<Trace<S>>, OutOfBounds> {
+    let place = format!("{}/{}", S::NAME, spec.instance().name);
+    let command = format!(
+        "holdfast-model trace --instance {place} --property {:?}",
+        property.name
+    );
+    let (graph, fallen) = search(spec, &[property], Bounds::default())?;
+    Ok(fallen.map(|fallen| run_to(&graph, fallen, Header::HOLDFAST, command)))
+}
+
+/// Where a property fell: at a state, or with the action that was taken there.
+#[derive(Clone, Copy)]
+struct Fallen {
+    property: &'static str,
+    state: u32,
+    action: Option<u16>,
+}
+
+/// Explores until one of `watched` falls, or everything.
+fn search<S: Spec>(
+    spec: &S,
+    watched: &[Property<S>],
+    bounds: Bounds,
+) -> Result<(Graph<S>, Option<Fallen>), OutOfBounds> {
+    let mut graph = find_fall(spec, watched, bounds)?;
+    if graph.tallies.iter().all(|tally| tally.fall.is_none()) {
+        // Nothing fell on the way, so that the graph is whole.
+        graph.judge_liveness();
     }
+    let fallen = watched
+        .iter()
+        .zip(&graph.tallies)
+        .find_map(|(property, tally)| {
+            tally.fall.map(|(state, action)| Fallen {
+                property: property.name,
+                state,
+                action,
+            })
+        });
+    Ok((graph, fallen))
+}
+
+/// The run that leads there.
+fn run_to<S: Spec>(graph: &Graph<S>, fallen: Fallen, rules: &str, command: String) -> Trace<S> {
+    let spec = &graph.spec;
+    let (initial, mut actions) = graph.path_to(fallen.state);
+    let last = fallen.action.map(|action| graph.actions[usize::from(action)]);
+    actions.extend(last);
+    let header = Header {
+        holdfast_trace: Header::VERSION,
+        spec: S::NAME.to_owned(),
+        instance: spec.instance().name.to_owned(),
+        rules: rules.to_owned(),
+        initial: spec.initial()[initial].0.to_owned(),
+        falls: Some(fallen.property.to_owned()),
+        command: Some(command),
+    };
+    let mut at = spec.initial()[initial].1;
+    let steps = actions
+        .into_iter()
+        .map(|action| {
+            let refused = spec.guard(&at, action).err();
+            if refused.is_none() {
+                at = spec.apply(&at, action).0;
+            }
+            let refused = refused.map(|r| S::refusals()[S::refusal_index(&r)].to_owned());
+            TraceStep { action, refused }
+        })
+        .collect();
+    Trace { header, steps }
 }

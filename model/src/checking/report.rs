@@ -151,7 +151,11 @@ impl CheckRow {
         let place = format!("{}/{}", self.spec, self.instance);
         let mut findings = Vec::new();
         for property in self.properties.iter().filter(|property| !property.holds) {
-            findings.push(format!("{place}: {} falls", property.name));
+            let name = &property.name;
+            findings.push(format!(
+                "{place}: {name} falls; `holdfast-model trace --instance {place} --property \
+                 {name:?}` tells the shortest run"
+            ));
         }
         let ours = (self.states, self.transitions);
         let theirs = (self.stateright.states, self.stateright.transitions);

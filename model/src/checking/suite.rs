@@ -6,6 +6,7 @@ use std::io::BufRead;
 use std::marker::PhantomData;
 use std::time::Instant;
 
+use super::mutation::counterexample;
 use super::symmetry::orbits;
 use super::trace::{Header, Trace, TraceError};
 use super::{
@@ -46,6 +47,12 @@ pub trait Suite: Send + Sync {
     /// # Errors
     /// When there is no such mutant, or it does not fit.
     fn kill(&self, mutant: &str) -> Result<(MutantRow, Option<String>), SuiteError>;
+    /// Searches for a shortest run on which a property falls under the rules as they are, as JSON
+    /// lines; `None`: it holds.
+    ///
+    /// # Errors
+    /// When there is no such instance or property, or it does not fit.
+    fn counterexample(&self, instance: &str, property: &str) -> Result<Option<String>, SuiteError>;
     /// Deletes every condition of the guards in turn, over the instances of every build or over all;
     /// those whose name (`spec/call: what must be so`) begins with `only`.
     ///
@@ -86,6 +93,8 @@ pub enum SuiteError {
     UnknownInstance(String),
     /// No mutant of that id.
     UnknownMutant(String),
+    /// No property of that name that could fall.
+    UnknownProperty(String),
     /// The instance does not fit.
     OutOfBounds(OutOfBounds),
     /// The trace is malformed or departs from the specification.
@@ -105,6 +114,13 @@ impl fmt::Display for SuiteError {
                 write!(
                     f,
                     "there is no mutant {id:?}; `holdfast-model list` names them"
+                )
+            }
+            Self::UnknownProperty(name) => {
+                write!(
+                    f,
+                    "there is no property {name:?} that could fall; `holdfast-model check --json` \
+                     names them"
                 )
             }
             Self::OutOfBounds(error) => error.fmt(f),
@@ -145,7 +161,7 @@ impl<S: Spec> Of<S> {
     }
 
     fn under(rules: &str, instance: &str) -> Result<S, SuiteError> {
-        if rules == "holdfast" {
+        if rules == Header::HOLDFAST {
             return Self::at(instance);
         }
         let mutant = S::mutants().into_iter().find(|mutant| mutant.id == rules);
@@ -188,6 +204,15 @@ impl<S: Diagram> Suite for Of<S> {
             .ok_or_else(|| SuiteError::UnknownMutant(mutant.to_owned()))?;
         let (row, trace) = mutant.kill()?;
         Ok((row, trace.map(|trace| trace.to_lines())))
+    }
+
+    fn counterexample(&self, instance: &str, property: &str) -> Result<Option<String>, SuiteError> {
+        let watched = S::properties()
+            .into_iter()
+            .find(|p| p.name == property && p.kind() != Kind::Sometimes)
+            .ok_or_else(|| SuiteError::UnknownProperty(property.to_owned()))?;
+        let run = counterexample(&Self::at(instance)?, watched)?;
+        Ok(run.map(|run| run.to_lines()))
     }
 
     fn guards(&self, full: bool, only: &str) -> Result<Vec<GuardRow>, SuiteError> {

@@ -45,6 +45,8 @@ pub struct Header {
 impl Header {
     /// The version that is written and read.
     pub const VERSION: u32 = 1;
+    /// What [`Header::rules`] says where none is broken.
+    pub const HOLDFAST: &'static str = "holdfast";
 }
 
 /// One call.

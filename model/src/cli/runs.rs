@@ -1,7 +1,7 @@
 //! The commands that show runs: `explore` in a browser, `trace` as text or as a drawing.
 //!
 //! A run comes from a trace file, which is read with bounds, or is searched for anew: the shortest
-//! one on which a mutant's property falls.
+//! one of a mutant, or on which a property falls.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -43,13 +43,19 @@ pub(super) struct ExploreArgs {
 #[derive(Args)]
 pub(super) struct TraceArgs {
     /// A trace: JSON lines with a header.
-    #[arg(required_unless_present = "mutant", conflicts_with = "mutant")]
+    #[arg(required_unless_present_any = ["mutant", "instance"])]
     file: Option<PathBuf>,
     /// The shortest run of this mutant.
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "file")]
     mutant: Option<String>,
-    /// Prints the JSON lines of the mutant's run instead of telling it.
-    #[arg(long, requires = "mutant", conflicts_with = "svg")]
+    /// The shortest run of this instance (`SPEC/NAME`) on which a property falls.
+    #[arg(long, value_name = "NAME", requires = "property", conflicts_with_all = ["file", "mutant"])]
+    instance: Option<String>,
+    /// The property that falls.
+    #[arg(long, value_name = "NAME", requires = "instance")]
+    property: Option<String>,
+    /// Prints the JSON lines of the run that was found instead of telling it.
+    #[arg(long, conflicts_with_all = ["file", "svg"])]
     json: bool,
     /// Draws the run as a sequence diagram into this file (`-`: standard output) instead of
     /// telling it.
@@ -111,11 +117,15 @@ fn walk(arguments: &ExploreArgs) -> Result<Box<dyn Served>, Failure> {
 
 /// Tells a run, draws it, or prints it.
 pub(super) fn trace(arguments: &TraceArgs) -> Result<(), Failure> {
-    let run = match (&arguments.mutant, &arguments.file) {
-        (Some(id), _) => run_of_mutant(id)?,
-        (None, Some(path)) => read_whole(path)?,
-        (None, None) => {
-            return Err(Failure::Usage("name a trace file or a mutant".to_owned()));
+    let searched = arguments.instance.as_ref().zip(arguments.property.as_ref());
+    let run = match (&arguments.mutant, searched, &arguments.file) {
+        (Some(id), ..) => run_of_mutant(id)?,
+        (None, Some((instance, property)), _) => run_of_property(instance, property)?,
+        (None, None, Some(path)) => read_whole(path)?,
+        (None, None, None) => {
+            return Err(Failure::Usage(
+                "name a trace file, a mutant, or an instance and a property".to_owned(),
+            ));
         }
     };
     if arguments.json {
@@ -171,6 +181,15 @@ fn suite_of(mut lines: &mut &[u8]) -> Result<(Box<dyn Suite>, Header), Failure> 
     let mut suites = suites().into_iter();
     let suite = suites.find(|suite| suite.name() == header.spec);
     Ok((suite.ok_or(unknown)?, header))
+}
+
+/// The shortest run on which a property falls, as the lines of a trace.
+fn run_of_property(place: &str, property: &str) -> Result<Vec<u8>, Failure> {
+    let unknown = || SuiteError::UnknownInstance(place.to_owned());
+    let (spec, instance) = place.split_once('/').ok_or_else(unknown)?;
+    let run = suite_named(spec)?.counterexample(instance, property)?;
+    let holds = || Failure::Usage(format!("{property} holds in {place}: there is no such run"));
+    Ok(run.ok_or_else(holds)?.into_bytes())
 }
 
 /// The shortest run of a mutant, as the lines of a trace.

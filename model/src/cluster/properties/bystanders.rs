@@ -163,8 +163,12 @@ fn w1_kept(c: &Cluster, step: &Step<'_, Cluster>) -> Verdict {
             Mode::SyncAll => view.isr,
             Mode::BestEffort | Mode::SyncQuorum => Members::default(),
         };
+        // Nor does it count against it that a process lost what it had received: a promotion will
+        // hear of that.
+        let lost = all_nodes().filter(|node| !after.node(*node).whole);
+        let lost = lost.fold(Members::default(), Members::with);
         let received = holders(after, promised, |s, node| s.node(node).head);
-        Cluster::held(primary, &to, received.and(members))
+        Cluster::held(primary, &to, received.and(members).and(lost))
     })
 }
 
