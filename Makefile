@@ -21,8 +21,8 @@ test: tools      ## everything: unit, model, conformance, crash and whole-system
 	$(CARGO) test --release --workspace --exclude holdfast-tests
 	HOLDFAST_BIN=$(BIN)/holdfast $(CARGO) test --release -p holdfast-tests --tests
 
-check:           ## the quick model check: every property, every published figure
-	$(CARGO) run --release -q -p holdfast-model -- check --quick
+check:           ## the model check of every build: every property, every published figure
+	$(CARGO) run --release -q -p holdfast-model -- check
 
 check-full:      ## the whole lattice of instances
 	$(CARGO) run --release -q -p holdfast-model -- check --full

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use holdfast_model::checking::{
-    CheckRow, Draft, Instance, MutantRow, Published, Suite, SuiteError, TraceError, check_all,
-    drift, drift_of_mutants, findings, kill_all, publish, revision, suites,
+    CheckRow, Draft, Effort, Instance, MutantRow, Published, Suite, SuiteError, TraceError,
+    check_all, drift, drift_of_mutants, findings, kill_all, publish, revision, suites,
 };
 
 use runs::{ExploreArgs, TraceArgs};
@@ -53,10 +53,10 @@ enum Command {
 
 #[derive(Args)]
 struct CheckArgs {
-    /// The instances of every build (the default).
-    #[arg(long, conflicts_with = "full")]
+    /// Those instances of every build that answer within a minute together.
+    #[arg(long, conflicts_with_all = ["full", "bless"])]
     quick: bool,
-    /// All instances.
+    /// All instances, not only those of every build.
     #[arg(long)]
     full: bool,
     /// One object per line on standard output.
@@ -65,13 +65,23 @@ struct CheckArgs {
     /// Only this instance, as `NAME` or `SPEC/NAME` (may be repeated).
     #[arg(long, value_name = "NAME", conflicts_with_all = ["quick", "full", "bless"])]
     instance: Vec<String>,
-    /// Rewrites the published figures, with the mutants', from what is found: all of them, or with
-    /// `--quick` those of every build, beside which the others stay as they were.
+    /// Rewrites the published figures, with the mutants', from what is found: with `--full` all of
+    /// them; without, those of every build, beside which the others stay as they were.
     #[arg(long)]
     bless: bool,
     /// Where the published figures are.
     #[arg(long, value_name = "DIR", default_value = "docs/results")]
     results: PathBuf,
+}
+
+impl CheckArgs {
+    fn effort(&self) -> Effort {
+        match (self.quick, self.full) {
+            (true, _) => Effort::Quick,
+            (_, true) => Effort::Long,
+            (false, false) => Effort::Build,
+        }
+    }
 }
 
 #[derive(Args)]
@@ -196,7 +206,7 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
     let wanted = |suite: &dyn Suite, instance: &Instance| {
         let mut given = arguments.instance.iter();
         let named = given.any(|name| names(name, suite, instance));
-        let chosen = instance.quick || arguments.full || (arguments.bless && !arguments.quick);
+        let chosen = instance.effort <= arguments.effort();
         named || (arguments.instance.is_empty() && chosen)
     };
     let mut lattice: Vec<(&dyn Suite, &str)> = Vec::new();
@@ -218,11 +228,13 @@ fn check(arguments: &CheckArgs) -> Result<(), Failure> {
             .filter(|row| row.spec == suite.name())
             .cloned()
             .collect();
-        let mut found = findings(&rows, arguments.instance.is_empty());
+        // What is shown somewhere is shown by the lattice of every build, not by each part of it.
+        let whole = arguments.instance.is_empty() && !arguments.quick;
+        let mut found = findings(&rows, whole);
         if arguments.bless {
-            let old = match arguments.quick {
-                true => published(suite.name(), &arguments.results)?,
-                false => None,
+            let old = match arguments.full {
+                true => None,
+                false => published(suite.name(), &arguments.results)?,
             };
             drafts.push(draft(suite.as_ref(), rows, old, found)?);
         } else {
@@ -400,9 +412,13 @@ fn list() -> Result<(), Failure> {
     for suite in suites() {
         line(&format!("specification {}", suite.name()))?;
         for instance in suite.instances() {
-            let quick = if instance.quick { " (quick)" } else { "" };
+            let effort = match instance.effort {
+                Effort::Quick => " (quick)",
+                Effort::Build => " (every build)",
+                Effort::Long => "",
+            };
             line(&format!(
-                "  instance {}{quick}: {}",
+                "  instance {}{effort}: {}",
                 instance.name, instance.purpose
             ))?;
         }

@@ -17,7 +17,7 @@
 //! the graphs found here and compares [`session::View`]s.
 //!
 //! ```text
-//! holdfast-model check              # exhaust the quick instances, compare with docs/results
+//! holdfast-model check              # exhaust the instances of every build, compare with docs/results
 //! holdfast-model mutants            # break every rule; each must be seen
 //! holdfast-model explore cluster    # walk the graph in a browser
 //! holdfast-model twins              # count again with SPIN and rumur

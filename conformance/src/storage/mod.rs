@@ -13,6 +13,7 @@
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use holdfast_model::checking::Effort;
 use holdfast_model::storage::Storage as Spec;
 use holdfast_model::storage::instances::INSTANCES;
 use serde::Serialize;
@@ -62,7 +63,7 @@ impl Default for Lens {
 #[must_use]
 pub fn specs(full: bool) -> Vec<Spec> {
     (INSTANCES.iter())
-        .filter(|instance| full || instance.quick)
+        .filter(|instance| full || instance.effort == Effort::Quick)
         .filter_map(|instance| Spec::named(instance.name))
         .collect()
 }

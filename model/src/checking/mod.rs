@@ -39,7 +39,7 @@ pub use mutation::Mutant;
 pub use property::{Check, Kind, Property, Step, Verdict};
 pub use report::{CheckRow, Exact, MutantRow, PropertyRow, StaterightRow, findings};
 pub use results::{Draft, Drift, Published, drift, drift_of_mutants, markdown, publish, revision};
-pub use spec::{Instance, Spec, action_name, action_text};
+pub use spec::{Effort, Instance, Spec, action_name, action_text};
 pub use suite::{Suite, SuiteError, check, suites};
 pub use symmetry::SymmetryRow;
 pub use trace::{Header, MAX_LINE_BYTES, MAX_STEPS, Trace, TraceError, TraceStep, read_header};

@@ -122,7 +122,9 @@ fn search<S: Spec>(
 fn run_to<S: Spec>(graph: &Graph<S>, fallen: Fallen, rules: &str, command: String) -> Trace<S> {
     let spec = &graph.spec;
     let (initial, mut actions) = graph.path_to(fallen.state);
-    let last = fallen.action.map(|action| graph.actions[usize::from(action)]);
+    let last = fallen
+        .action
+        .map(|action| graph.actions[usize::from(action)]);
     actions.extend(last);
     let header = Header {
         holdfast_trace: Header::VERSION,

@@ -97,8 +97,20 @@ pub struct Instance {
     pub name: &'static str,
     /// Which dimension it stretches and what that makes visible.
     pub purpose: &'static str,
-    /// Whether every build checks it.
-    pub quick: bool,
+    /// From which effort on it is checked.
+    pub effort: Effort,
+}
+
+/// How much of a lattice is checked; each includes those before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Effort {
+    /// What answers within a minute, while one changes a rule.
+    Quick,
+    /// What every build checks: every property is shown somewhere in it.
+    #[default]
+    Build,
+    /// All instances.
+    Long,
 }
 
 /// The name of an action, without its parameters.

@@ -10,8 +10,9 @@ use super::mutation::counterexample;
 use super::symmetry::orbits;
 use super::trace::{Header, Trace, TraceError};
 use super::{
-    Bounds, Check, CheckRow, Checked, Conjunct, Counts, Exact, Graph, GuardRow, Instance, Kind,
-    MutantRow, OutOfBounds, PropertyRow, Spec, StaterightRow, action_name, explore, judge_guards,
+    Bounds, Check, CheckRow, Checked, Conjunct, Counts, Effort, Exact, Graph, GuardRow, Instance,
+    Kind, MutantRow, OutOfBounds, PropertyRow, Spec, StaterightRow, action_name, explore,
+    judge_guards,
 };
 use crate::explore::{Diagram, Served, Walk, picture_of_trace, svg};
 
@@ -216,16 +217,19 @@ impl<S: Diagram> Suite for Of<S> {
     }
 
     fn guards(&self, full: bool, only: &str) -> Result<Vec<GuardRow>, SuiteError> {
-        let of = |quick: bool| S::instances().iter().filter(move |i| i.quick == quick);
+        let of = |long: bool| {
+            let instances = S::instances().iter();
+            instances.filter(move |i| (i.effort == Effort::Long) == long)
+        };
         let named = |i: &Instance| Self::at(i.name);
-        let quick: Result<Vec<S>, _> = of(true).map(named).collect();
-        let long: Result<Vec<S>, _> = of(false).filter(|_| full).map(named).collect();
+        let build: Result<Vec<S>, _> = of(false).map(named).collect();
+        let long: Result<Vec<S>, _> = of(true).filter(|_| full).map(named).collect();
         let named = |at: &usize| {
             let Conjunct { guard, says, .. } = S::conjuncts()[*at];
             format!("{}/{guard}: {says}", S::NAME).starts_with(only)
         };
         let wanted: Vec<usize> = (0..S::conjuncts().len()).filter(named).collect();
-        Ok(judge_guards(&quick?, &long?, &wanted)?)
+        Ok(judge_guards(&build?, &long?, &wanted)?)
     }
 
     fn narrate(&self, header: Header, mut lines: &mut dyn BufRead) -> Result<String, SuiteError> {

@@ -5,7 +5,7 @@ use super::action::{Defect, Disk, HistoryReport};
 use super::log::Log;
 use super::state::{Ghost, History, SENDERS, Snapshot, State};
 use super::vocabulary::{Budget, Fault, Intent, SessionKind, UNBOUNDED};
-use crate::checking::Instance;
+use crate::checking::{Effort, Instance};
 
 /// Which senders there are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ const PLAIN: Bounds = Bounds {
     instance: Instance {
         name: "smallest",
         purpose: "the least in which a replica catches up and is rebuilt; the others vary it",
-        quick: true,
+        effort: Effort::Quick,
     },
     layout: Layout::OneSender,
     first_epoch: 2,
@@ -226,7 +226,7 @@ const FACTS: Bounds = Bounds {
         name: "facts",
         purpose: "every log beside every primary: divergence at any point, any extent, cut \
                   lineages, untrusted and unstarted primaries",
-        quick: true,
+        effort: Effort::Build,
     },
     first_epoch: 3,
     epochs: 3,
@@ -259,7 +259,7 @@ const LAGGARD: Bounds = Bounds {
         name: "laggard",
         purpose: "one replica through several sessions of one epoch while the log moves: what \
                   it acknowledged, lost, and may still replay",
-        quick: false,
+        effort: Effort::Long,
     },
     sessions: 3,
     revisions: 2,
@@ -286,7 +286,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "authority",
             purpose: "assignments, epochs, endpoints, fence and stop against every phase",
-            quick: true,
+            effort: Effort::Build,
         },
         epochs: 3,
         revisions: 4,
@@ -308,7 +308,7 @@ pub const ALL: &[Bounds] = &[
             name: "forged",
             purpose: "every call with every near miss of a current token, reports that contradict \
                       themselves, every kind of session and of fault",
-            quick: true,
+            effort: Effort::Quick,
         },
         epochs: 3,
         revisions: 2,
@@ -350,7 +350,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "budget",
             purpose: "time: every check at every tick, stalls, durations, entries and bytes",
-            quick: true,
+            effort: Effort::Quick,
         },
         sessions: 4,
         revisions: 1,
@@ -374,7 +374,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "rebuild",
             purpose: "both sources, chunks, the split, with a log that grows and is reclaimed",
-            quick: true,
+            effort: Effort::Quick,
         },
         sessions: 4,
         revisions: 2,
@@ -406,7 +406,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "two-senders",
             purpose: "two replicas of one volume: sessions and pins of one beside the other's",
-            quick: false,
+            effort: Effort::Long,
         },
         layout: Layout::TwoSenders,
         sessions: 4,
@@ -426,7 +426,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "two-volumes",
             purpose: "two volumes of one node: nothing that is said to one is heard by the other",
-            quick: true,
+            effort: Effort::Quick,
         },
         layout: Layout::TwoVolumes,
         epochs: 3,
@@ -444,7 +444,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "epochs",
             purpose: "three epochs of one primary: what outlives an epoch and what must not",
-            quick: false,
+            effort: Effort::Long,
         },
         epochs: 4,
         revisions: 3,
@@ -463,7 +463,7 @@ pub const ALL: &[Bounds] = &[
             name: "facts-again",
             purpose: "every log beside every primary, with one session more: what a replica found out \
                       is asked again",
-            quick: false,
+            effort: Effort::Long,
         },
         sessions: 4,
         ..FACTS
@@ -472,7 +472,7 @@ pub const ALL: &[Bounds] = &[
         instance: Instance {
             name: "laggard-again",
             purpose: "one replica through four sessions of one epoch while the log moves",
-            quick: false,
+            effort: Effort::Long,
         },
         sessions: 4,
         ..LAGGARD

@@ -1,7 +1,8 @@
 //! The checker itself can fail: on a toy whose defects are known, each of its findings is seen.
 
 use holdfast_model::checking::{
-    Bounds, Check, CheckRow, Instance, Mutant, Property, Spec, Verdict, check, explore, findings,
+    Bounds, Check, CheckRow, Effort, Instance, Mutant, Property, Spec, Verdict, check, explore,
+    findings,
 };
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +29,7 @@ const TRAP: u8 = 9;
 const INSTANCE: &[Instance] = &[Instance {
     name: "toy",
     purpose: "a toy",
-    quick: true,
+    effort: Effort::Quick,
 }];
 
 impl Spec for Toy {

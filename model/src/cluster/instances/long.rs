@@ -1,7 +1,7 @@
 //! Large ones: what the small ones show one by one, together. None is listed that was not exhausted.
 
 use super::super::vocabulary::{Members, Mode, WriteAck};
-use super::{BASE, Bounds, Row, TRIO};
+use super::{BASE, Bounds, Effort, Row, TRIO};
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -18,7 +18,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 3,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "operations-pair",
@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "rebuild-restarts",
@@ -45,7 +45,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "authority-clock-epochs",
@@ -59,7 +59,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 3,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "quorum-crash",
@@ -71,7 +71,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "operations-live",
@@ -88,7 +88,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "log-reclaim",
@@ -102,7 +102,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "rebuild-failover",
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
             lost_requests: true,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "wire-rebuild-live",
@@ -138,7 +138,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "wire-failover",
@@ -152,7 +152,7 @@ pub(super) const ROWS: &[Row] = &[
             disconnects: true,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "wire-rejoin",
@@ -169,7 +169,7 @@ pub(super) const ROWS: &[Row] = &[
             lost_requests: true,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "wire-quorum-crash",
@@ -184,7 +184,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "quorum-crash-all",
@@ -195,7 +195,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 3,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "quorum-overwrite",
@@ -206,7 +206,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "trio-forced",
@@ -219,7 +219,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "trio-min-in-sync",
@@ -235,7 +235,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "rolled-back-members",
@@ -251,7 +251,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "rolled-back-quorum",
@@ -265,7 +265,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "rolled-back-mode",
@@ -278,7 +278,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "lying-members",
@@ -292,7 +292,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 3,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "pair-everything",
@@ -312,7 +312,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "voters-crash",
@@ -328,7 +328,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "clock-members",
@@ -344,7 +344,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        true,
+        Effort::Build,
     ),
     (
         "best-effort-epochs",
@@ -361,7 +361,7 @@ pub(super) const ROWS: &[Row] = &[
             full_base: true,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "operations-failover",
@@ -378,7 +378,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
     (
         "two-crashes-rebuild",
@@ -394,6 +394,6 @@ pub(super) const ROWS: &[Row] = &[
             disconnects: true,
             ..BASE
         },
-        false,
+        Effort::Long,
     ),
 ];

@@ -9,10 +9,10 @@ mod twins;
 use super::Cluster;
 use super::rules::Bounds;
 use super::vocabulary::{Members, Mode, WriteAck};
-use crate::checking::Instance;
+use crate::checking::{Effort, Instance};
 
-/// Name, purpose, bounds, whether every build checks it.
-type Row = (&'static str, &'static str, Bounds, bool);
+/// Name, purpose, bounds, from which effort on it is checked.
+type Row = (&'static str, &'static str, Bounds, Effort);
 
 const ALL: Members = Members::first(3);
 const TWO: Members = Members::first(2);
@@ -80,7 +80,7 @@ pub static INSTANCES: [Instance; COUNT] = {
     let mut instances = [Instance {
         name: "",
         purpose: "",
-        quick: false,
+        effort: Effort::Quick,
     }; COUNT];
     let (mut part, mut row, mut at) = (0, 0, 0);
     while at < COUNT {
@@ -88,11 +88,11 @@ pub static INSTANCES: [Instance; COUNT] = {
             part += 1;
             row = 0;
         }
-        let (name, purpose, _, quick) = LATTICE[part][row];
+        let (name, purpose, _, effort) = LATTICE[part][row];
         instances[at] = Instance {
             name,
             purpose,
-            quick,
+            effort,
         };
         at += 1;
         row += 1;

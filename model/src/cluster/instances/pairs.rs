@@ -1,7 +1,7 @@
 //! Two nodes.
 
 use super::super::vocabulary::{Members, Mode, WriteAck};
-use super::{BASE, Bounds, MEMBERS, Row};
+use super::{BASE, Bounds, Effort, MEMBERS, Row};
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -17,7 +17,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "pair-local",
@@ -26,7 +26,7 @@ pub(super) const ROWS: &[Row] = &[
             write_ack: WriteAck::Local,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "pair-epochs",
@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 2,
             ..BASE
         },
-        true,
+        Effort::Build,
     ),
     (
         "pair-members",
@@ -48,7 +48,7 @@ pub(super) const ROWS: &[Row] = &[
             snapshots: true,
             ..MEMBERS
         },
-        true,
+        Effort::Quick,
     ),
     (
         "pair-recovery",
@@ -58,7 +58,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..MEMBERS
         },
-        true,
+        Effort::Build,
     ),
     (
         "newcomer",
@@ -68,7 +68,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 2,
             ..MEMBERS
         },
-        true,
+        Effort::Quick,
     ),
     (
         "single-best-effort",
@@ -86,7 +86,7 @@ pub(super) const ROWS: &[Row] = &[
             full_base: true,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "pair-extent",
@@ -97,7 +97,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "pair-rebuild",
@@ -113,7 +113,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "operations",
@@ -130,7 +130,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "log-full",
@@ -142,7 +142,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "forced",
@@ -154,7 +154,7 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "forced-rebuild",
@@ -170,7 +170,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "forced-extent",
@@ -186,7 +186,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "min-in-sync",
@@ -199,7 +199,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 2,
             ..MEMBERS
         },
-        true,
+        Effort::Quick,
     ),
     (
         "authority-clock",
@@ -211,7 +211,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "lying-disk",
@@ -223,7 +223,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "rolled-back",
@@ -237,7 +237,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "wire",
@@ -251,7 +251,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "wire-epochs",
@@ -265,7 +265,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "wire-members",
@@ -281,7 +281,7 @@ pub(super) const ROWS: &[Row] = &[
             lost_requests: true,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
     (
         "wire-rebuild",
@@ -299,6 +299,6 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
 ];

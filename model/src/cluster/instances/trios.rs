@@ -1,7 +1,7 @@
 //! Three nodes.
 
 use super::super::vocabulary::{Members, Mode, WriteAck};
-use super::{ALL, BASE, Bounds, Row, TRIO, TWO};
+use super::{ALL, BASE, Bounds, Effort, Row, TRIO, TWO};
 
 pub(super) const ROWS: &[Row] = &[
     (
@@ -12,7 +12,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..TRIO
         },
-        true,
+        Effort::Build,
     ),
     (
         "quorum-local",
@@ -25,7 +25,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 3,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "quorum-epochs",
@@ -38,7 +38,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "quorum-loss",
@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "quorum-extent",
@@ -69,7 +69,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(0),
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "quorum-outside",
@@ -82,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "mode-change",
@@ -94,7 +94,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "mode-change-back",
@@ -105,7 +105,7 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "voters",
@@ -118,7 +118,7 @@ pub(super) const ROWS: &[Row] = &[
             new_voters: true,
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "quorum-members",
@@ -133,7 +133,7 @@ pub(super) const ROWS: &[Row] = &[
             leaves: true,
             ..TRIO
         },
-        true,
+        Effort::Quick,
     ),
     (
         "quorum-forced",
@@ -148,7 +148,7 @@ pub(super) const ROWS: &[Row] = &[
             joins: true,
             ..TRIO
         },
-        true,
+        Effort::Build,
     ),
     (
         "quorum-received",
@@ -162,7 +162,7 @@ pub(super) const ROWS: &[Row] = &[
             leaves: true,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "trio",
@@ -172,7 +172,7 @@ pub(super) const ROWS: &[Row] = &[
             writes: 1,
             ..TRIO
         },
-        true,
+        Effort::Build,
     ),
     (
         "trio-members",
@@ -185,7 +185,7 @@ pub(super) const ROWS: &[Row] = &[
             leaves: true,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "trio-shrink",
@@ -198,7 +198,7 @@ pub(super) const ROWS: &[Row] = &[
             shrink: true,
             ..TRIO
         },
-        false,
+        Effort::Long,
     ),
     (
         "wire-quorum",
@@ -215,6 +215,6 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members(0),
             ..BASE
         },
-        true,
+        Effort::Build,
     ),
 ];

@@ -1,14 +1,14 @@
 //! The smallest instances, which are also written by hand in other languages (`docs/cluster.md`).
 
 use super::super::vocabulary::Members;
-use super::{BASE, Bounds, MEMBERS, Row};
+use super::{BASE, Bounds, Effort, MEMBERS, Row};
 
 pub(super) const ROWS: &[Row] = &[
     (
         "twin-pair",
         "the smallest meaningful one: a write, a failover; also written by hand from docs/cluster.md",
         Bounds { writes: 1, ..BASE },
-        true,
+        Effort::Quick,
     ),
     (
         "twin-members",
@@ -19,7 +19,7 @@ pub(super) const ROWS: &[Row] = &[
             epochs: 1,
             ..MEMBERS
         },
-        true,
+        Effort::Quick,
     ),
     (
         "twin-wire",
@@ -33,6 +33,6 @@ pub(super) const ROWS: &[Row] = &[
             crashes: Members::only(1),
             ..BASE
         },
-        true,
+        Effort::Quick,
     ),
 ];
