@@ -225,11 +225,20 @@ impl Cluster {
     /// When it is refused.
     #[must_use]
     pub fn create(&self, volume: &str, on: &[&str], further: &[&str]) -> Value {
+        self.create_of(volume, "8MiB", on, further)
+    }
+
+    /// The same of another size.
+    ///
+    /// # Panics
+    /// When it is refused.
+    #[must_use]
+    pub fn create_of(&self, volume: &str, size: &str, on: &[&str], further: &[&str]) -> Value {
         let controls: Vec<String> = on
             .iter()
             .map(|name| self.nodes[*name].control.to_string())
             .collect();
-        let mut arguments = vec!["volume", "create", volume, "--size", "8MiB", "--json"];
+        let mut arguments = vec!["volume", "create", volume, "--size", size, "--json"];
         for control in &controls {
             arguments.extend(["--copy", control]);
         }

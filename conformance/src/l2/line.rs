@@ -158,6 +158,7 @@ impl Line {
             head: levers.head.unwrap_or(positions.head),
             committed: positions.committed,
             barrier: levers.barrier,
+            base_rate: None,
         }
     }
 

@@ -5,9 +5,11 @@
 //!
 //! Rule: `docs/protocol.md`, section 6.
 
+mod rate;
 mod source;
 mod target;
 
+pub use rate::{ByteRate, LEAST_RATE};
 pub use source::{RebuildSource, SourceBounds, SourceError, SourceEvidence, SourceStep};
 pub use target::RebuildTarget;
 

@@ -26,14 +26,14 @@ mod status;
 pub use clock::Clock;
 pub use control::{
     ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
-    Problem, ProblemKind, SettingsChange, VolumePlan,
+    Order, OrderReply, Problem, ProblemKind, SettingsChange, VolumePlan,
 };
 pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use local_store::{LocalStore, Origin};
 pub use node::{Node, StartError, Successor};
-pub use primary::{IoFailure, Primary, SessionSource, StopReason};
+pub use primary::{IoFailure, Primary, RebuildStatus, SessionSource, StopReason};
 pub use replica_server::ReplicaLink;
 pub use status::{
     EventRow, MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,

@@ -118,6 +118,7 @@ impl Authority for RemoteAuthority {
                 | ControlReply::Fenced { .. }
                 | ControlReply::Recorded { .. }
                 | ControlReply::Records { .. }
+                | ControlReply::Ordered(_)
                 | ControlReply::Plan(_)
                 | ControlReply::Promoted { .. }
                 | ControlReply::Status(_)

@@ -1,4 +1,4 @@
-//! `holdfast replica`: replace, evict.
+//! `holdfast replica`: replace, evict, rebuild.
 
 use std::time::Duration;
 
@@ -7,13 +7,17 @@ use clap::{Args, Subcommand};
 use holdfast_types::ReplicaId;
 
 use super::{At, Failure, print_json};
-use crate::runtime::{ControlReply, ControlRequest};
+use crate::config::parse_size;
+use crate::runtime::{ControlReply, ControlRequest, Order, OrderReply};
 
 /// Making a store takes a while: its log is written over with zeroes.
 const WAIT: Duration = Duration::from_secs(300);
 
 /// What was acknowledged may first have to be durable on those that stay.
 const EVICT_WAIT: Duration = Duration::from_secs(60);
+
+/// The same, and everything acknowledged may have to be made durable on others first.
+const ORDER_WAIT: Duration = Duration::from_secs(70);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReplicaCommand {
@@ -23,6 +27,27 @@ pub(super) enum ReplicaCommand {
     /// Take a member that is gone out of the in-sync set, below `min_in_sync` too, so that the volume
     /// goes on without it. It comes back by a catch-up, or by a rebuild where that is too late.
     Evict(EvictArgs),
+    /// Rebuild a copy from the primary's, block by block, while writes go on: it leaves the in-sync set,
+    /// and joins it again when it is done. Of one that is being rebuilt, it changes the rate.
+    Rebuild(RebuildArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RebuildArgs {
+    /// Name or id of the volume.
+    volume: String,
+    /// The copy.
+    #[arg(value_parser = label)]
+    replica: ReplicaId,
+    /// How much of the image is sent in a second, such as 50MiB; at least 256KiB, unbounded by default.
+    /// Clients that write more than the log takes meanwhile wait for it.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    rate: Option<u64>,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +79,7 @@ pub(super) async fn run(command: ReplicaCommand) -> Result<(), Failure> {
     match command {
         ReplicaCommand::Replace(args) => replace(args).await,
         ReplicaCommand::Evict(args) => evict(args).await,
+        ReplicaCommand::Rebuild(args) => rebuild(args).await,
     }
 }
 
@@ -76,6 +102,33 @@ async fn evict(args: EvictArgs) -> Result<(), Failure> {
         args.replica,
         record.isr.len(),
         record.members.len()
+    );
+    Ok(())
+}
+
+async fn rebuild(args: RebuildArgs) -> Result<(), Failure> {
+    let request = ControlRequest::Order {
+        volume: args.volume.clone(),
+        order: Order::Rebuild {
+            replica: args.replica,
+            rate: args.rate,
+        },
+    };
+    let ControlReply::Ordered(outcome) = args.at.ask(&request, ORDER_WAIT).await? else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        return print_json(&outcome);
+    }
+    let OrderReply::Rebuilding { replica, rate } = outcome;
+    let rate = rate.map_or_else(
+        || "as fast as it goes".to_owned(),
+        |rate| format!("at no more than {rate} bytes per second"),
+    );
+    println!(
+        "{}: {replica} is out of the in-sync set and is rebuilt {rate}; `holdfast status` at the primary \
+         shows how far it is",
+        args.volume
     );
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{At, Failure, print_json};
-use crate::runtime::{ControlReply, ControlRequest, EventRow, VolumeStatus};
+use crate::runtime::{ControlReply, ControlRequest, EventRow, RebuildStatus, VolumeStatus};
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -113,17 +113,35 @@ fn print_volume(volume: &VolumeStatus) {
         let position = |lsn: Option<holdfast_types::Lsn>| {
             lsn.map_or_else(|| "-".to_owned(), |lsn| lsn.to_string())
         };
-        let chunks = replica.chunks.map_or_else(String::new, |(done, total)| {
-            format!(", chunk {done}/{total}")
-        });
+        let rebuild = replica
+            .rebuild
+            .as_ref()
+            .map_or_else(String::new, |rebuild| format!(", {}", progress(rebuild)));
         println!(
-            "    {} {} {reason} received {} durable {}{chunks}",
+            "    {} {} {reason} received {} durable {}{rebuild}",
             replica.replica,
             replica.state,
             position(replica.received),
             position(replica.durable),
         );
     }
+}
+
+/// How far the base of a rebuild is, on one line.
+fn progress(rebuild: &RebuildStatus) -> String {
+    let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+    let eta = rebuild
+        .eta_seconds
+        .map_or_else(String::new, |eta| format!(", {eta} s left"));
+    let rate = rebuild
+        .rate
+        .map_or_else(String::new, |rate| format!(" (held to {:.1})", mib(rate)));
+    format!(
+        "{:.1} of {:.1} MiB at {:.1} MiB/s{rate}{eta}",
+        mib(rebuild.bytes_done),
+        mib(rebuild.bytes_total),
+        mib(rebuild.bytes_per_second),
+    )
 }
 
 pub(super) async fn run_events(args: EventsArgs) -> Result<(), Failure> {

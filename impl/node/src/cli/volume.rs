@@ -196,6 +196,7 @@ async fn records(at: &At) -> Result<Vec<Recorded>, Failure> {
         | ControlReply::Store { .. }
         | ControlReply::Fenced { .. }
         | ControlReply::Recorded { .. }
+        | ControlReply::Ordered(_)
         | ControlReply::Plan(_)
         | ControlReply::Promoted { .. }
         | ControlReply::Status(_)

@@ -9,16 +9,12 @@ use holdfast_wire::{Manifest, Message, RebuildBegin, RebuildChunk, RebuildSource
 
 use super::CHUNK_BLOCKS;
 
-/// How many chunks may be installed before the source is told.
-const REPORT_EVERY_CHUNKS: u64 = 4;
-
 /// A base that is being received.
 #[derive(Clone, Debug)]
 pub struct RebuildTarget {
     begin: RebuildBegin,
     next_block: u64,
     installed: u64,
-    reported: u64,
 }
 
 impl RebuildTarget {
@@ -37,7 +33,6 @@ impl RebuildTarget {
             begin,
             next_block: 0,
             installed: 0,
-            reported: 0,
         })
     }
 
@@ -58,17 +53,13 @@ impl RebuildTarget {
         Ok(())
     }
 
-    /// The last chunk taken is installed; what to tell the source, if anything is due.
-    pub fn installed(&mut self) -> Option<Message> {
+    /// The last chunk taken is installed; what to tell the source. Of every chunk: a source that is
+    /// told to go slowly has no other one under way.
+    pub const fn installed(&mut self) -> Message {
         self.installed = self.next_block;
-        let chunks = (self.installed - self.reported).div_ceil(CHUNK_BLOCKS);
-        if chunks < REPORT_EVERY_CHUNKS && self.installed < self.begin.blocks {
-            return None;
-        }
-        self.reported = self.installed;
-        Some(Message::RebuildProgress {
+        Message::RebuildProgress {
             next_block: self.installed,
-        })
+        }
     }
 
     /// Whether a manifest ends this transfer.

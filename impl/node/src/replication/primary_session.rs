@@ -179,7 +179,7 @@ impl PrimarySession {
     fn plan(&mut self, now: Duration, view: View) -> Result<Todo, SessionError> {
         match &mut self.stage {
             Stage::Opening(opening) => opening.plan(now),
-            Stage::Transfer(transfer) => transfer.plan(now),
+            Stage::Transfer(transfer) => transfer.plan(now, view),
             Stage::Stream(stream) => stream.plan(now, view),
             Stage::Base(_) | Stage::Positioning(_) | Stage::Over => Err(OUT_OF_TURN),
         }

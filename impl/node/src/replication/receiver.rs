@@ -460,7 +460,7 @@ impl Receiver {
                 Ok(Some(Message::RebuildReady))
             }
             StoreOutcome::ChunkInstalled => match &mut self.state {
-                State::Rebuilding(target) => Ok(target.installed()),
+                State::Rebuilding(target) => Ok(Some(target.installed())),
                 State::Fresh | State::Admitting { .. } | State::Streaming { .. } => {
                     Err(self.out_of_turn("an installed chunk"))
                 }

@@ -2,12 +2,14 @@
 //! commands, on TCP for other nodes, and for commands elsewhere. `route` lists the routes.
 
 mod client;
+mod order;
 mod problem;
 mod request;
 mod route;
 mod server;
 
 pub use client::{ControlClient, NodePlace};
+pub use order::{Order, OrderReply};
 pub use problem::{Problem, ProblemKind};
 pub use request::{
     ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, SettingsChange, VolumePlan,

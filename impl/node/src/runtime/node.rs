@@ -6,6 +6,7 @@
 
 mod assignments;
 mod drain;
+mod orders;
 mod requests;
 mod volumes;
 

@@ -16,6 +16,7 @@ mod gate;
 mod lease;
 mod membership;
 mod pace;
+mod rebuilds;
 mod recovery;
 mod sender;
 mod session;
@@ -40,9 +41,11 @@ use crate::config::{LeaseConfig, LimitsConfig};
 use crate::tls::Protection;
 
 use pace::Pacer;
+use rebuilds::Rebuilds;
 use uncommitted::Uncommitted;
 
 pub use gate::IoFailure;
+pub use rebuilds::RebuildStatus;
 pub(crate) use recovery::Recovery;
 pub use source::SessionSource;
 
@@ -137,6 +140,8 @@ pub struct Primary {
     settling: AtomicBool,
     stopped: watch::Sender<Option<StopReason>>,
     finished: watch::Sender<bool>,
+    /// What was ordered of rebuilds, and how far they are.
+    rebuilds: Mutex<Rebuilds>,
     /// One change of the in-sync set at a time.
     membership: tokio::sync::Mutex<()>,
     /// One record at a time is taken note of, whole.
@@ -165,6 +170,7 @@ impl Primary {
             settling: AtomicBool::new(false),
             stopped: watch::Sender::new(None),
             finished: watch::Sender::new(false),
+            rebuilds: Mutex::default(),
             membership: tokio::sync::Mutex::new(()),
             adopting: Mutex::new(()),
             services,

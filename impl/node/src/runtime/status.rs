@@ -7,6 +7,7 @@ use holdfast_types::{
 use serde::{Deserialize, Serialize};
 
 use super::event_detail::EventDetail;
+use super::primary::RebuildStatus;
 
 /// Everything about one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +134,9 @@ pub struct ReplicaStatus {
     pub durable: Option<Lsn>,
     /// Chunks of a base that are installed, of how many.
     pub chunks: Option<(u64, u64)>,
+    /// How far the base of a rebuild is, how fast it goes, and how long it takes.
+    #[serde(default)]
+    pub rebuild: Option<RebuildStatus>,
 }
 
 /// One event of the recovery log.
@@ -185,6 +189,7 @@ impl ReplicaStatus {
             received: None,
             durable: None,
             chunks: session_phase.and_then(chunks),
+            rebuild: None,
         }
     }
 }

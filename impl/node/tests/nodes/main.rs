@@ -6,5 +6,6 @@ mod configuration;
 mod data_port;
 mod membership;
 mod mutual_tls;
+mod operator;
 mod peer;
 mod support;

@@ -99,9 +99,7 @@ fn a_whole_base_goes_over_in_order_within_the_window_and_ends_with_its_manifest(
             chunks += 1;
             zeroes += u64::from(chunk.content == ChunkContent::Zeroes);
             target.chunk(&chunk).unwrap();
-            if let Some(progress) = target.installed() {
-                source.receive(NOW, &frame(progress)).unwrap();
-            }
+            source.receive(NOW, &frame(target.installed())).unwrap();
         }
     }
     assert_eq!((chunks, zeroes), (41, 20));

@@ -7,14 +7,16 @@ use holdfast_blockvol::BaseError;
 use holdfast_engine::{
     Command, Interruption, PinRequest, PinSlot, PinSubject, RebuildCommand, RebuildEvidence,
 };
-use holdfast_types::Lsn;
+use holdfast_types::{BLOCK_SIZE, Lsn};
 use holdfast_wire::{Frame, RebuildBegin, RebuildSource as BaseKind};
 
 use super::{
     Finding, Given, LOOK_EVERY, Note, OUT_OF_TURN, PinnedBase, Positioning, PrimarySession,
-    SessionError, Stage, StoreFault, Todo, UNEXPECTED_COMMAND, Want, ungiven,
+    SessionError, Stage, StoreFault, Todo, UNEXPECTED_COMMAND, View, Want, ungiven,
 };
-use crate::rebuild::{RebuildSource, SourceBounds, SourceEvidence, SourceStep};
+use crate::rebuild::{
+    ByteRate, CHUNK_BLOCKS, RebuildSource, SourceBounds, SourceEvidence, SourceStep,
+};
 
 /// How often the split is tried to be taken between two checkpoints.
 pub(super) const SPLIT_TRIES: u32 = 100;
@@ -36,10 +38,12 @@ pub(super) struct Transfer {
     /// The chunk that is being read.
     reading: u64,
     look_at: Duration,
+    /// How fast it may go, and what was asked for.
+    rate: Option<(u64, ByteRate)>,
 }
 
 impl Transfer {
-    pub(super) fn plan(&mut self, now: Duration) -> Result<Todo, SessionError> {
+    pub(super) fn plan(&mut self, now: Duration, view: View) -> Result<Todo, SessionError> {
         if now >= self.look_at {
             self.look_at = now + LOOK_EVERY;
             return Ok(Todo::Want(Want::Pins));
@@ -48,6 +52,11 @@ impl Transfer {
         Ok(match self.source.step() {
             SourceStep::Send(message) => Todo::Send(message),
             SourceStep::Read { index } => {
+                let next_at = self.next_chunk_at(now, view.base_rate);
+                if next_at > now {
+                    let until = next_at.min(self.look_at);
+                    return Ok(Todo::Wait { until });
+                }
                 self.reading = index;
                 Todo::Want(Want::Chunk { index })
             }
@@ -56,6 +65,31 @@ impl Transfer {
                 until: self.look_at,
             },
         })
+    }
+}
+
+/// Bytes that a chunk of a base counts for, whatever is sent of it.
+const CHUNK_BYTES: u64 = CHUNK_BLOCKS * BLOCK_SIZE as u64;
+
+impl Transfer {
+    /// When the next chunk may be read, at the rate of this moment: then it is taken for sent.
+    fn next_chunk_at(&mut self, now: Duration, wanted: Option<u64>) -> Duration {
+        let Some(wanted) = wanted else {
+            self.rate = None;
+            return now;
+        };
+        let (rate, bucket) = self
+            .rate
+            .get_or_insert_with(|| (wanted, ByteRate::new(wanted, 0, now)));
+        if *rate != wanted {
+            *rate = wanted;
+            bucket.change(wanted, now);
+        }
+        let next_at = bucket.next_at(now);
+        if next_at <= now {
+            bucket.take(CHUNK_BYTES, now);
+        }
+        next_at
     }
 }
 
@@ -155,6 +189,7 @@ impl PrimarySession {
             base_lsn,
             reading: 0,
             look_at: now + LOOK_EVERY,
+            rate: None,
         }
     }
 

@@ -19,6 +19,8 @@ pub struct View {
     pub committed: Lsn,
     /// The position that replicas are asked to make durable; zero for none.
     pub barrier: Lsn,
+    /// Bytes of a base that may be sent in a second; as many as there are when `None`.
+    pub base_rate: Option<u64>,
 }
 
 /// The next thing to do. Those marked *answered* are answered before anything else is asked.

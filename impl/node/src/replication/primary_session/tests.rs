@@ -130,6 +130,7 @@ impl Scene {
                 head: Lsn(4),
                 committed: Lsn(3),
                 barrier: Lsn::ZERO,
+                base_rate: None,
             },
             notes: Vec::new(),
             sent: VecDeque::new(),

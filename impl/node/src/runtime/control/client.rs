@@ -122,6 +122,7 @@ impl ControlClient {
             | ControlReply::Fenced { .. }
             | ControlReply::Recorded { .. }
             | ControlReply::Records { .. }
+            | ControlReply::Ordered(_)
             | ControlReply::Plan(_)
             | ControlReply::Promoted { .. }
             | ControlReply::Status(_)

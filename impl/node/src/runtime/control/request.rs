@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::super::status::{EventRow, NodeStatus};
+use super::order::{Order, OrderReply};
 use super::problem::Problem;
 use crate::authority::{
     AuthorityError, LeaseGrant, LeaseRequest, RecordVersion, Recorded, RecoverRequest,
@@ -134,6 +135,13 @@ pub enum ControlRequest {
         /// The member.
         replica: ReplicaId,
     },
+    /// Something else that the primary of a volume is to do.
+    Order {
+        /// The volume, by name or id.
+        volume: String,
+        /// What.
+        order: Order,
+    },
     /// What moving the primary would decide.
     Plan {
         /// The volume, by name or id.
@@ -219,6 +227,7 @@ impl ControlRequest {
             | Self::ListVolumes
             | Self::SetVolume { .. }
             | Self::EvictReplica { .. }
+            | Self::Order { .. }
             | Self::Plan { .. }
             | Self::Promote { .. }
             | Self::RecoverAuthority { .. }
@@ -263,6 +272,8 @@ pub enum ControlReply {
         /// The records.
         records: Vec<Recorded>,
     },
+    /// What came of an order.
+    Ordered(OrderReply),
     /// A promotion, thought through.
     Plan(Box<Plan>),
     /// A promotion that was carried out.

@@ -8,6 +8,7 @@
 //! | create a volume | `POST /v1/volumes` | the promotion and the record |
 //! | set | `POST /v1/volumes/VOLUME/set` | the record |
 //! | evict a member | `POST /v1/volumes/VOLUME/evict` | the record |
+//! | another order | `POST /v1/volumes/VOLUME/orders/ORDER` | what came of it ([`super::Order`]) |
 //! | plan | `GET /v1/volumes/VOLUME/plan` | what a promotion would decide, and why |
 //! | promote | `POST /v1/volumes/VOLUME/promote` | the promotion and the record |
 //! | recover the authority | `POST /v1/volumes/VOLUME/recover-authority` | the promotion and the record |
@@ -175,6 +176,13 @@ impl ControlRequest {
                     read: recorded,
                 }
             }
+            Self::Order { volume, order } => Route {
+                call: order.body().and_then(|body| {
+                    let order = format!("orders/{}", order.name());
+                    Call::post(of(volume, &order), &body)
+                }),
+                read: |body| serde_json::from_slice(body).map(ControlReply::Ordered),
+            },
             Self::Plan { volume } => Route {
                 call: Ok(Call::get(of(volume, "plan"))),
                 read: |body| serde_json::from_slice(body).map(ControlReply::Plan),

@@ -30,6 +30,7 @@ use tokio::time::{Instant, timeout};
 
 use super::super::complaints::Complaints;
 use super::super::node::NodeShared;
+use super::order::Order;
 use super::problem::{Problem, ProblemKind};
 use super::request::{ControlReply, ControlRequest};
 use super::route::{
@@ -59,6 +60,7 @@ fn router(node: Arc<NodeShared>) -> Router {
         .route("/v1/volumes", get(volumes).post(create_volume))
         .route("/v1/volumes/{volume}/set", post(set))
         .route("/v1/volumes/{volume}/evict", post(evict))
+        .route("/v1/volumes/{volume}/orders/{order}", post(order))
         .route("/v1/volumes/{volume}/plan", get(plan))
         .route("/v1/volumes/{volume}/promote", post(promote))
         .route("/v1/volumes/{volume}/recover-authority", post(recover))
@@ -108,6 +110,21 @@ async fn set(State(node): Node, Path(volume): Path<String>, body: Body) -> Respo
 async fn evict(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
     let request = |EvictBody { replica }| ControlRequest::EvictReplica { volume, replica };
     with(node, body, request).await
+}
+
+async fn order(
+    State(node): Node,
+    Path((volume, name)): Path<(String, String)>,
+    body: Body,
+) -> Response {
+    let order = match read(body).await {
+        Ok(body) => Order::of(&name, body),
+        Err(problem) => Err(problem),
+    };
+    match order {
+        Ok(order) => carry_out(node, ControlRequest::Order { volume, order }).await,
+        Err(problem) => refused(problem),
+    }
 }
 
 async fn plan(State(node): Node, Path(volume): Path<String>) -> Response {
@@ -166,6 +183,7 @@ async fn between_nodes(
         | ControlReply::Fenced { .. }
         | ControlReply::Recorded { .. }
         | ControlReply::Records { .. }
+        | ControlReply::Ordered(_)
         | ControlReply::Plan(_)
         | ControlReply::Promoted { .. }
         | ControlReply::Status(_)
@@ -222,6 +240,7 @@ async fn carry_out(node: Arc<NodeShared>, request: ControlRequest) -> Response {
         ControlReply::Status(status) => json(&status),
         ControlReply::Events { events } => json(&events),
         ControlReply::Records { records } => json(&records),
+        ControlReply::Ordered(outcome) => json(&outcome),
         ControlReply::Plan(plan) => json(&plan),
         ControlReply::Recorded { recorded } => json(&recorded),
         ControlReply::Promoted { promotion, record } => json(&Promoted { promotion, record }),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use holdfast_engine::SenderState;
 use holdfast_types::{
     BlockCount, DurabilityMode, Endpoint, EndpointVersion, Epoch, Lsn, Member, ReplicaId, Revision,
     StoreId, VolumeId, VolumeRecord, WriteAck,
@@ -15,9 +14,9 @@ use uuid::Uuid;
 
 use super::super::control::{
     ControlClient, ControlError, ControlReply, ControlRequest, NodeFacts, Problem, ProblemKind,
-    SettingsChange, VolumePlan,
+    VolumePlan,
 };
-use super::super::primary::{Recovery, StopReason};
+use super::super::primary::StopReason;
 use super::super::status::EventRow;
 use super::{Life, NodeShared};
 use crate::authority::{Authority, AuthorityError};
@@ -32,9 +31,6 @@ const MEMBER_WAIT: Duration = Duration::from_secs(60);
 
 /// How long another node may take to tell its status.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
-
-/// How long the primary may take to change the record.
-const CHANGE_WAIT: Duration = Duration::from_secs(40);
 
 /// Copies of a volume, at most.
 const MEMBERS_MAX: usize = 16;
@@ -71,23 +67,11 @@ impl NodeShared {
                 let records = self.authority.volumes().await;
                 Ok(ControlReply::Records { records: records? })
             }
-            ControlRequest::SetVolume { volume, change } => {
-                let asked = ControlRequest::SetVolume {
-                    volume: volume.clone(),
-                    change,
-                };
-                self.by_the_primary(&volume, asked, |record| set(record, change))
-                    .await
-            }
+            ControlRequest::SetVolume { volume, change } => self.set_volume(volume, change).await,
             ControlRequest::EvictReplica { volume, replica } => {
-                let asked = ControlRequest::EvictReplica {
-                    volume: volume.clone(),
-                    replica: replica.clone(),
-                };
-                let recovery = Arc::clone(&self.recovery);
-                self.by_the_primary(&volume, asked, |record| evict(&recovery, record, &replica))
-                    .await
+                self.evict_replica(volume, replica).await
             }
+            ControlRequest::Order { volume, order } => self.order(volume, order).await,
             ControlRequest::Plan { volume } => {
                 let volume = self.resolve(&volume).await?;
                 let planned = plan(&self.authority, &self.protection, volume).await?;
@@ -171,6 +155,7 @@ impl NodeShared {
             | ControlRequest::ListVolumes
             | ControlRequest::SetVolume { .. }
             | ControlRequest::EvictReplica { .. }
+            | ControlRequest::Order { .. }
             | ControlRequest::Plan { .. }
             | ControlRequest::Promote { .. }
             | ControlRequest::RecoverAuthority { .. }
@@ -296,7 +281,7 @@ impl NodeShared {
     }
 
     /// The id of a volume that is named by its name or id.
-    async fn resolve(&self, volume: &str) -> Result<VolumeId, Problem> {
+    pub(super) async fn resolve(&self, volume: &str) -> Result<VolumeId, Problem> {
         let records = self.authority.volumes().await?;
         let found = records
             .iter()
@@ -333,37 +318,6 @@ impl NodeShared {
         Ok(ControlReply::Promoted {
             promotion: Box::new(promotion),
             record: Box::new(record),
-        })
-    }
-
-    /// Has the primary of a volume propose a change: here, or where it is.
-    async fn by_the_primary(
-        &self,
-        volume: &str,
-        asked: ControlRequest,
-        change: impl FnOnce(&VolumeRecord) -> Result<VolumeRecord, Problem>,
-    ) -> Result<ControlReply, Problem> {
-        let volume = self.resolve(volume).await?;
-        if let Some(primary) = self.primary(volume) {
-            primary.change(change).await?;
-            let recorded = Box::new(self.authority.read(volume).await?);
-            return Ok(ControlReply::Recorded { recorded });
-        }
-        let record = self.authority.read(volume).await?.record;
-        let elsewhere = record.primary.as_ref().filter(|id| **id != self.facts.id);
-        let Some((id, member)) = elsewhere.and_then(|id| record.members.get_key_value(id)) else {
-            let what = format!("{:?} has no primary: promote one first", record.name);
-            return Err(Problem::new(ProblemKind::Unavailable, what));
-        };
-        let client = ControlClient::tcp(member.endpoint.control, CHANGE_WAIT)
-            .under(&self.protection, Expected::Node(id.clone()));
-        client.ask(&asked).await.map_err(|error| match error {
-            ControlError::Failed { problem } => problem,
-            ControlError::Authority(error) => error.into(),
-            ControlError::Unreachable { .. } | ControlError::Unexpected { .. } => {
-                let what = format!("{id}, the primary: {error}");
-                Problem::new(ProblemKind::Unavailable, what)
-            }
         })
     }
 
@@ -482,47 +436,6 @@ async fn make_store(
         return Err(failed(client.unexpected()));
     };
     Ok((facts, store))
-}
-
-/// The record with other settings.
-fn set(record: &VolumeRecord, change: SettingsChange) -> Result<VolumeRecord, Problem> {
-    let mut next = record.clone();
-    next.mode = change.mode.unwrap_or(record.mode);
-    next.min_in_sync = change.min_in_sync.unwrap_or(record.min_in_sync);
-    let follows = next.mode != record.mode;
-    next.write_ack = change.write_ack.unwrap_or(match next.mode {
-        DurabilityMode::BestEffort if follows => WriteAck::Local,
-        DurabilityMode::SyncAll | DurabilityMode::SyncQuorum if follows => WriteAck::Received,
-        DurabilityMode::BestEffort | DurabilityMode::SyncAll | DurabilityMode::SyncQuorum => {
-            record.write_ack
-        }
-    });
-    next.validate()
-        .map_err(|error| Problem::invalid(error.to_string()))?;
-    Ok(next)
-}
-
-/// The record without a member in the in-sync set.
-fn evict(
-    recovery: &Recovery,
-    record: &VolumeRecord,
-    replica: &ReplicaId,
-) -> Result<VolumeRecord, Problem> {
-    if !record.members.contains_key(replica) {
-        let what = format!("{replica} keeps no copy of {:?}", record.name);
-        return Err(Problem::new(ProblemKind::NotFound, what));
-    }
-    if record.primary.as_ref() == Some(replica) {
-        let what = format!("{replica} is the primary: promote another first");
-        return Err(what.into());
-    }
-    if recovery.state(record.volume, replica) == Some(SenderState::InSync) {
-        let what = format!("{replica} is in sync, and would join again at once: stop it first");
-        return Err(what.into());
-    }
-    let mut next = record.clone();
-    next.isr.remove(replica);
-    Ok(next)
 }
 
 /// The record with which a volume begins.

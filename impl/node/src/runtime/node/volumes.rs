@@ -217,6 +217,7 @@ impl NodeShared {
                 .collect()
         });
         for status in &mut replicas {
+            status.rebuild = primary.rebuild_status(&status.replica);
             if let Some(acknowledged) = primary.acknowledged_by(&status.replica) {
                 status.received = Some(acknowledged.received);
                 status.durable = Some(acknowledged.durable);

@@ -46,7 +46,7 @@ impl Shown {
 }
 
 /// Whether the volume goes on without `gone`.
-fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
+pub(super) fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
     let left: BTreeSet<_> = record.isr.iter().filter(|member| *member != gone).collect();
     match record.mode {
         DurabilityMode::BestEffort => true,
@@ -83,6 +83,10 @@ impl Primary {
     /// the caller tries again while the session lasts.
     pub(super) async fn join(self: &Arc<Self>, token: &FencingToken, store: StoreId) -> bool {
         let _turn = self.membership.lock().await;
+        // What an order took out of the set meanwhile is not the present session any more.
+        if !self.services.recovery.is_current(token) {
+            return false;
+        }
         let record = self.record();
         let replica = &token.replica;
         let recorded = record.members.get(replica).map(|member| member.store);
@@ -109,6 +113,11 @@ impl Primary {
     /// Takes a replica out of the in-sync set, if that may be.
     pub(super) async fn leave(self: &Arc<Self>, replica: &ReplicaId, why: Leaving) -> bool {
         let _turn = self.membership.lock().await;
+        self.leave_in_turn(replica, why).await
+    }
+
+    /// The same for whoever has the turn to change the set.
+    pub(super) async fn leave_in_turn(&self, replica: &ReplicaId, why: Leaving) -> bool {
         let record = self.record();
         if !record.isr.contains(replica) {
             return true;

@@ -158,6 +158,20 @@ impl Recovery {
         let _ = self.call_on_all(|engine, out| engine.stop(volume, epoch, out));
     }
 
+    /// Begins a rebuild of the replica in place of whatever session it has.
+    pub(super) fn order_rebuild(
+        &self,
+        volume: VolumeId,
+        replica: &ReplicaId,
+        epoch: Epoch,
+    ) -> Result<FencingToken, Refusal> {
+        let now = self.clock.tick();
+        self.call_on_all(|engine, out| {
+            let authority = present_authority(engine, volume, replica, epoch)?;
+            engine.supersede(now, &authority, SessionKind::Rebuild, out)
+        })
+    }
+
     /// Begins a session for the replica as it is assigned at present.
     pub(super) fn attach(
         &self,
@@ -168,17 +182,7 @@ impl Recovery {
     ) -> Result<FencingToken, Refusal> {
         let now = self.clock.tick();
         self.call(|engine, out| {
-            let endpoint_version = engine
-                .registry()
-                .sender(volume, replica)
-                .map(|sender| sender.endpoint().version)
-                .ok_or(Refusal::UnknownSender)?;
-            let authority = SenderAuthority {
-                volume,
-                replica: replica.clone(),
-                epoch,
-                endpoint_version,
-            };
+            let authority = present_authority(engine, volume, replica, epoch)?;
             engine.attach(now, &authority, kind, out)
         })
         .0
@@ -216,6 +220,23 @@ impl Recovery {
             .sender(volume, replica)
             .map(Sender::state)
     }
+}
+
+/// The authority over a sender as it is at present.
+fn present_authority(
+    engine: &Orchestrator,
+    volume: VolumeId,
+    replica: &ReplicaId,
+    epoch: Epoch,
+) -> Result<SenderAuthority, Refusal> {
+    let sender = engine.registry().sender(volume, replica);
+    let sender = sender.ok_or(Refusal::UnknownSender)?;
+    Ok(SenderAuthority {
+        volume,
+        replica: replica.clone(),
+        epoch,
+        endpoint_version: sender.endpoint().version,
+    })
 }
 
 /// Writes an event to the node's log; an alarm, as an error.

@@ -85,6 +85,7 @@ pub(super) async fn keep(primary: Arc<Primary>, replica: ReplicaId) {
     let mut last_seen = clock.now();
     let mut kind = SessionKind::Bootstrap;
     loop {
+        let ordered = primary.take_ordered(&replica);
         match recovery.state(primary.volume, &replica) {
             None => return,
             Some(SenderState::NeedsRebuild) => {
@@ -104,7 +105,11 @@ pub(super) async fn keep(primary: Arc<Primary>, replica: ReplicaId) {
                 | SenderState::Rebuilding,
             ) => {}
         }
-        match recovery.attach(primary.volume, &replica, primary.epoch, kind) {
+        let attached = match ordered {
+            Some(token) => Ok(token),
+            None => recovery.attach(primary.volume, &replica, primary.epoch, kind),
+        };
+        match attached {
             Ok(token) => {
                 let end = session::run(&primary, &token).await;
                 if let Some(left_out) = ends.due(&end.reason.to_string(), clock.now()) {

@@ -15,6 +15,7 @@ use tokio::time::{timeout, timeout_at};
 
 use super::super::framed::{FrameReader, FrameWriter, StreamError, frames};
 use super::pace::Pace;
+use super::rebuilds::UnderWay;
 use super::source::SessionSource;
 use super::{Primary, Progress, StopReason};
 use crate::replication::{
@@ -167,6 +168,7 @@ struct Driver<'a> {
     session: PrimarySession,
     source: SessionSource,
     pace: Option<Pace>,
+    under_way: Option<UnderWay>,
     link: Option<Link>,
     watched: Watched,
     joining: Option<JoinHandle<bool>>,
@@ -197,6 +199,7 @@ impl<'a> Driver<'a> {
             session,
             source: SessionSource::new(Arc::clone(&primary.store), primary.services.id.clone()),
             pace: None,
+            under_way: None,
             link: None,
             watched: Watched {
                 moved: primary.store.moved(),
@@ -218,6 +221,7 @@ impl<'a> Driver<'a> {
             barrier: *self.watched.barrier.borrow_and_update(),
             committed: self.watched.progress.borrow_and_update().committed,
             head: self.primary.store.positions().head,
+            base_rate: self.primary.base_rate(&self.session.token().replica),
         }
     }
 
@@ -339,15 +343,22 @@ impl<'a> Driver<'a> {
                 let pin_bytes = primary.pin_bytes();
                 let pace = Pace::begin(primary, replica.clone(), pin_bytes, chunks_total);
                 self.pace = Some(pace);
+                let under_way = UnderWay::begin(primary, replica.clone(), chunks_total);
+                self.under_way = Some(under_way);
             }
             Note::TransferInstalled { chunks } => {
                 if let Some(pace) = &self.pace {
                     pace.installed(chunks);
                 }
+                if let Some(under_way) = &self.under_way {
+                    under_way.installed(chunks);
+                }
             }
             Note::Completed => {
                 self.source.release();
                 self.pace = None;
+                self.under_way = None;
+                primary.rebuilt(replica);
             }
             Note::MayJoin { store } => self.join(store),
         }

@@ -1,0 +1,122 @@
+//! What an operator can have the primary of a volume do, each order with a route of its own:
+//! `POST /v1/volumes/VOLUME/orders/ORDER`, with the order's fields as the body.
+
+use std::time::Duration;
+
+use holdfast_types::ReplicaId;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::problem::{Problem, ProblemKind};
+
+/// An order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Order {
+    /// Rebuild a copy from the primary's; of one that is being rebuilt, change the rate.
+    Rebuild {
+        /// The copy.
+        replica: ReplicaId,
+        /// Bytes of the base in a second, at most; as fast as it goes when `None`.
+        #[serde(default)]
+        rate: Option<u64>,
+    },
+}
+
+/// What came of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum OrderReply {
+    /// The copy is out of the in-sync set, and its rebuild has begun, or has the rate now.
+    Rebuilding {
+        /// The copy.
+        replica: ReplicaId,
+        /// What its base is held to, in bytes per second.
+        rate: Option<u64>,
+    },
+}
+
+/// The names of all orders.
+const NAMES: [&str; 1] = ["rebuild"];
+
+impl Order {
+    /// Its name, as it stands in the route.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Rebuild { .. } => NAMES[0],
+        }
+    }
+
+    /// How long the primary may take.
+    pub(in crate::runtime) const fn wait(&self) -> Duration {
+        match self {
+            // To leave the set, and to show that nothing depends on the copy.
+            Self::Rebuild { .. } => Duration::from_secs(60),
+        }
+    }
+
+    /// Its fields, as the body of its route.
+    pub(super) fn body(&self) -> serde_json::Result<Value> {
+        let mut body = serde_json::to_value(self)?;
+        if let Some(fields) = body.as_object_mut() {
+            fields.remove("order");
+        }
+        Ok(body)
+    }
+
+    /// The order of a route and a body.
+    pub(super) fn of(name: &str, mut body: Map<String, Value>) -> Result<Self, Problem> {
+        if !NAMES.contains(&name) {
+            let what = format!("there is no order {name:?}; there are {}", NAMES.join(", "));
+            return Err(Problem::new(ProblemKind::NotFound, what));
+        }
+        if body.contains_key("order") {
+            return Err(Problem::invalid("the body: the order stands in the path"));
+        }
+        body.insert("order".into(), name.into());
+        serde_json::from_value(Value::Object(body))
+            .map_err(|error| Problem::invalid(format!("the body: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_types::ReplicaId;
+    use serde_json::{Value, json};
+
+    use super::{NAMES, Order, ProblemKind};
+
+    fn all() -> Vec<Order> {
+        let replica = ReplicaId::new("b").unwrap();
+        vec![Order::Rebuild {
+            replica,
+            rate: Some(1 << 20),
+        }]
+    }
+
+    fn read(name: &str, body: &Value) -> Result<Order, ProblemKind> {
+        let body = body.as_object().unwrap().clone();
+        Order::of(name, body).map_err(|problem| problem.kind)
+    }
+
+    #[test]
+    fn every_order_is_read_as_it_was_written_under_its_name() {
+        let names: Vec<_> = all().iter().map(Order::name).collect();
+        assert_eq!(names, NAMES);
+        for order in all() {
+            assert_eq!(read(order.name(), &order.body().unwrap()), Ok(order));
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_is_refused() {
+        let rebuild = |body| read("rebuild", &body);
+        assert_eq!(read("dance", &json!({})), Err(ProblemKind::NotFound));
+        assert_eq!(rebuild(json!({})), Err(ProblemKind::Invalid));
+        let unknown = json!({"replica": "b", "speed": 3});
+        assert_eq!(rebuild(unknown), Err(ProblemKind::Invalid));
+        let twice = json!({"order": "rebuild", "replica": "b"});
+        assert_eq!(rebuild(twice), Err(ProblemKind::Invalid));
+    }
+}

@@ -1,0 +1,129 @@
+//! What an operator orders of a volume that is served: real files, real sockets.
+
+use crate::support::{BLOCKS, Cluster, Reference};
+use holdfast_node::runtime::{
+    ControlError, ControlReply, ControlRequest, Order, OrderReply, ProblemKind, RebuildStatus,
+};
+use holdfast_types::{BLOCK_SIZE, DurabilityMode, ReplicaId};
+
+fn id(name: &str) -> ReplicaId {
+    ReplicaId::new(name).unwrap()
+}
+
+/// Gives an order for the volume of the test.
+async fn order(cluster: &Cluster, order: Order) -> Result<OrderReply, ControlError> {
+    let volume = "v".into();
+    let asked = ControlRequest::Order { volume, order };
+    let ControlReply::Ordered(reply) = cluster.try_ask(&asked).await? else {
+        panic!("not an answer to an order");
+    };
+    Ok(reply)
+}
+
+/// Why an order was refused.
+async fn refused(cluster: &Cluster, given: Order) -> (ProblemKind, String) {
+    match order(cluster, given).await {
+        Err(ControlError::Failed { problem }) => (problem.kind, problem.what),
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+fn rebuild(replica: &str, rate: Option<u64>) -> Order {
+    let replica = id(replica);
+    Order::Rebuild { replica, rate }
+}
+
+/// The copies that are not the primary.
+fn others(own: &ReplicaId) -> [&'static str; 2] {
+    let mut others = ["a", "b", "c"].into_iter().filter(|n| *n != own.as_str());
+    [others.next().unwrap(), others.next().unwrap()]
+}
+
+/// How far a rebuild is, as the primary tells.
+fn progress(cluster: &Cluster, primary: &str, replica: &str) -> Option<RebuildStatus> {
+    let status = cluster.node(primary).status();
+    let mut replicas = status.volumes.into_iter().flat_map(|v| v.replicas);
+    let found = replicas.find(|found| found.replica.as_str() == replica)?;
+    found.rebuild
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f57_an_ordered_rebuild_takes_the_copy_out_of_the_set_first_and_keeps_to_its_rate() {
+    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    for n in 0..40 {
+        reference
+            .write(&primary, n * 51 % (BLOCKS - 16), 16, n as u8)
+            .await;
+    }
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let [one, two] = others(&own);
+    for other in [one, two] {
+        cluster.until_in_sync(other).await;
+    }
+    let rate = Some(4 << 20);
+    let began = std::time::Instant::now();
+    let done = order(&cluster, rebuild(one, rate)).await.unwrap();
+    assert_eq!(
+        done,
+        OrderReply::Rebuilding {
+            replica: id(one),
+            rate
+        }
+    );
+    assert!(!primary.record().isr.contains(&id(one)));
+    cluster
+        .until("the rebuild is seen to go on", |cluster| {
+            progress(cluster, own.as_str(), one).is_some_and(|told| told.bytes_done > 0)
+        })
+        .await;
+    let told = progress(&cluster, own.as_str(), one).expect("2 s for 8 MiB");
+    assert_eq!(told.bytes_total, BLOCKS * BLOCK_SIZE as u64);
+    assert_eq!(told.rate, rate);
+    // Without it the others are all that a majority has: neither may go as well.
+    let (kind, what) = refused(&cluster, rebuild(two, None)).await;
+    assert_eq!(kind, ProblemKind::Refused, "{what}");
+    reference.write(&primary, 7, 30, 0x77).await;
+    cluster.until_in_sync(one).await;
+    // The first chunk goes at once, the other seven at four a second.
+    let least = std::time::Duration::from_millis(7 * 250);
+    assert!(began.elapsed() >= least, "{:?}", began.elapsed());
+    cluster.all_copies_equal(&reference).await;
+    let events = cluster.events(own.as_str()).await;
+    let ordered = |(event, replica, cause): &(String, Option<ReplicaId>, Option<String>)| {
+        event == "session_attached"
+            && *replica == Some(id(one))
+            && cause.as_deref() == Some("ordered")
+    };
+    assert!(events.iter().any(ordered), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn t4_a_rebuild_that_the_volume_cannot_afford_is_refused_and_changes_nothing() {
+    let cluster = Cluster::start_with(&["a", "b"], DurabilityMode::SyncAll, 2, |_| {}).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    let own = primary.record().primary.unwrap();
+    let other = if own.as_str() == "a" { "b" } else { "a" };
+    cluster.until_in_sync(other).await;
+    let before = primary.record();
+    let session = cluster.node(own.as_str()).status().volumes[0].replicas[0].session;
+    let (kind, what) = refused(&cluster, rebuild(other, None)).await;
+    assert_eq!(kind, ProblemKind::Refused);
+    assert!(what.contains("min_in_sync 2"), "{what}");
+    let (kind, what) = refused(&cluster, rebuild(own.as_str(), None)).await;
+    assert_eq!(kind, ProblemKind::Refused, "{what}");
+    let (kind, _) = refused(&cluster, rebuild("nobody", None)).await;
+    assert_eq!(kind, ProblemKind::NotFound);
+    for rate in [0, 1000] {
+        let (kind, _) = refused(&cluster, rebuild(other, Some(rate))).await;
+        assert_eq!(kind, ProblemKind::Invalid);
+    }
+    assert_eq!(primary.record(), before);
+    let now = cluster.node(own.as_str()).status().volumes[0].replicas[0].session;
+    assert_eq!(now, session, "no session was ended");
+    cluster.all_copies_equal(&reference).await;
+}

@@ -1,0 +1,127 @@
+//! What an operator orders, by the commands of the binary, of a cluster of real processes.
+
+use std::path::Path;
+use std::process::Command;
+
+use holdfast_tests::cluster::Cluster;
+use holdfast_tests::process::Process;
+use holdfast_tests::tools::Tool;
+
+/// A client that writes random blocks as fast as it is let, for far longer than any test takes.
+fn load(uri: &str, directory: &Path) -> Process {
+    let uri = format!("--uri={uri}");
+    let mut command = Command::new("fio");
+    command.current_dir(directory).args([
+        "--name=load",
+        // One process: a job of its own would outlive it.
+        "--thread",
+        "--ioengine=nbd",
+        &uri,
+        "--rw=randwrite",
+        "--bs=4k",
+        "--iodepth=16",
+        "--size=64m",
+        "--fsync=64",
+        "--time_based",
+        "--runtime=300",
+    ]);
+    Process::start("load", &mut command, directory)
+}
+
+/// Everything that a volume holds, as a client reads it.
+fn content(cluster: &Cluster, volume: &str, directory: &Path) -> Vec<u8> {
+    let primary = cluster.serving(volume);
+    let image = directory.join(format!("{primary}.img"));
+    let to = image.to_str().unwrap();
+    Tool::NbdCopy.run([cluster.node(&primary).uri(volume).as_str(), to]);
+    std::fs::read(image).unwrap()
+}
+
+#[test]
+fn f43_a_full_rebuild_under_full_load_ends_and_the_copies_are_equal() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(dir.path(), &["a", "b"]);
+    let _ = cluster.create_of("v", "64MiB", &["a", "b"], &[]);
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let uri = cluster.node(&primary).uri("v");
+    Tool::QemuIo.run([
+        "-f",
+        "raw",
+        &uri,
+        "-c",
+        "write -P 0x5a 0 64M",
+        "-c",
+        "flush",
+    ]);
+    let mut load = load(&uri, dir.path());
+
+    // Asked of the keeper, who has the primary do it.
+    let order = [
+        "replica", "rebuild", "v", other, "--rate", "16MiB", "--json",
+    ];
+    let ordered = cluster.ask_keeper(&order).json();
+    assert_eq!(ordered["outcome"], "rebuilding");
+    assert_eq!(ordered["rate"], 16 << 20);
+    cluster.until("it is seen how far the rebuild is", || {
+        let told = cluster.volume(&primary, "v")?;
+        let rebuild = &told["replicas"][0]["rebuild"];
+        let done = rebuild["bytes_done"].as_u64().unwrap_or(0);
+        let total = rebuild["bytes_total"].as_u64().unwrap_or(0);
+        if done > 0 && total == 64 << 20 && rebuild["eta_seconds"].is_u64() {
+            Ok(())
+        } else {
+            Err(told.to_string())
+        }
+    });
+    let said = cluster.ask(&primary, &["status"]).stdout;
+    assert!(said.contains("of 64.0 MiB at "), "{said}");
+    cluster.until_in_sync("v", other);
+    assert!(
+        load.ended().is_none(),
+        "the load did not last: {}",
+        load.log()
+    );
+    load.kill();
+    Tool::QemuIo.run(["-f", "raw", &uri, "-c", "flush"]);
+
+    let before = content(&cluster, "v", dir.path());
+    cluster.until_in_sync("v", other);
+    cluster.kill(&primary);
+    assert_eq!(cluster.ask_keeper(&["promote", "v"]).code, Some(0));
+    assert_eq!(cluster.serving("v"), other);
+    let after = content(&cluster, "v", dir.path());
+    let blocks = before.chunks(4096).zip(after.chunks(4096)).enumerate();
+    let wrong: Vec<usize> = blocks
+        .filter(|(_, (a, b))| a != b)
+        .map(|(n, _)| n)
+        .collect();
+    assert_eq!(before.len(), 64 << 20);
+    assert!(wrong.is_empty(), "{} blocks differ", wrong.len());
+}
+
+#[test]
+fn t4_an_order_that_cannot_be_carried_out_says_why_and_ends_by_its_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path(), &["a", "b"]);
+    let _ = cluster.create("v", &["a", "b"], &["--min-in-sync", "2"]);
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let rebuild = |replica: &str, rate: &str| {
+        cluster.ask_keeper(&["replica", "rebuild", "v", replica, "--rate", rate])
+    };
+    for (replica, rate, code, word) in [
+        (other, "1MiB", 1, "min_in_sync 2"),
+        (&primary, "1MiB", 1, "promote another first"),
+        ("nobody", "1MiB", 1, "keeps no copy"),
+        (other, "4KiB", 2, "256 KiB"),
+        (other, "fast", 2, "fast"),
+    ] {
+        let refused = rebuild(replica, rate);
+        assert_eq!(refused.code, Some(code), "{refused:?}");
+        assert!(refused.stderr.contains(word), "{refused:?}");
+    }
+    cluster.until_in_sync("v", other);
+}
