@@ -125,3 +125,72 @@ fn t4_an_order_that_cannot_be_carried_out_says_why_and_ends_by_its_exit_code() {
     }
     cluster.until_in_sync("v", other);
 }
+
+/// Flips one bit of a block of a copy's image, as a disk does.
+fn rot(cluster: &Cluster, node: &str, volume: &str, block: u64) {
+    use std::os::unix::fs::FileExt;
+    let id = cluster.record(volume)["volume"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let stores = cluster.node(node).directory.join("volumes");
+    let image = stores.join(id).join("extent");
+    let mut file = std::fs::OpenOptions::new();
+    let file = file.read(true).write(true).open(image).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, block * 4096 + 9).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], block * 4096 + 9)
+        .unwrap();
+}
+
+#[test]
+fn f21_rot_is_found_by_verify_and_mended_by_repair_and_never_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(dir.path(), &["a", "b"]);
+    let _ = cluster.create("v", &["a", "b"], &[]);
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let uri = cluster.node(&primary).uri("v");
+    Tool::QemuIo.run(["-f", "raw", &uri, "-c", "write -P 0x5a 0 8M", "-c", "flush"]);
+    for node in [&primary, other] {
+        cluster.until("everything is in the image", || {
+            let told = cluster.volume(node, "v")?;
+            let written_back = told["checkpoint"] == told["head"];
+            written_back.then_some(()).ok_or_else(|| told.to_string())
+        });
+    }
+    let before = content(&cluster, "v", dir.path());
+    cluster.kill(other);
+    rot(&cluster, other, "v", 1000);
+    rot(&cluster, &primary, "v", 50);
+    cluster.start_node(other);
+    cluster.until_in_sync("v", other);
+    let read = Tool::QemuIo.attempt(["-f", "raw", &uri, "-c", "read 200k 4k"]);
+    assert!(read.said.contains("Input/output error"), "{}", read.said);
+
+    let verify = |options: &[&str]| {
+        cluster.ask_keeper(&[&["replica", "verify", "v", "--json"], options].concat())
+    };
+    let found = verify(&[]);
+    assert_eq!(found.code, Some(1), "{found:?}");
+    let report: serde_json::Value = serde_json::from_str(&found.stdout).unwrap();
+    let blocks: Vec<_> = report["findings"].as_array().unwrap().iter().collect();
+    assert_eq!(blocks.len(), 2, "{report}");
+    assert_eq!(
+        (&blocks[0]["block"], &blocks[0]["copies"][&primary]),
+        (&50.into(), &"damaged".into())
+    );
+    assert_eq!(
+        (&blocks[1]["block"], &blocks[1]["copies"][other]),
+        (&1000.into(), &"damaged".into())
+    );
+    let mended = verify(&["--repair"]).json();
+    assert_eq!(mended["summary"]["blocks_repaired"], 2, "{mended}");
+    let clean = verify(&[]).json();
+    assert_eq!(clean["findings"], serde_json::json!([]));
+    assert_eq!(content(&cluster, "v", dir.path()), before);
+    cluster.kill(&primary);
+    assert_eq!(cluster.ask_keeper(&["promote", "v"]).code, Some(0));
+    assert_eq!(content(&cluster, "v", dir.path()), before);
+}

@@ -383,3 +383,33 @@ fn a_store_without_its_sums_is_refused() {
     assert!(opened.is_err());
     assert_eq!(format_options().blocks, BLOCKS);
 }
+
+#[test]
+fn c1_which_blocks_were_touched_between_two_positions_is_known_as_long_as_the_log_is() {
+    let (_storage, volume) = fresh();
+    let from = volume.positions().head;
+    write(&volume, 1, 3, 4, 1);
+    let between = volume.positions().head;
+    let trim = EntryKind::Trim;
+    volume
+        .append(Epoch(1), trim, range(9, 2), filled(0, 0))
+        .unwrap();
+    let to = volume.positions().head;
+    let touched = |of, after, upto| volume.touched(of, after, upto);
+    let all = range(0, BLOCKS);
+    assert_eq!(touched(all, from, to), Some(vec![range(3, 4), range(9, 2)]));
+    assert_eq!(
+        touched(range(5, 5), from, to),
+        Some(vec![range(5, 2), range(9, 1)])
+    );
+    assert_eq!(touched(range(3, 4), between, to), Some(vec![]));
+    assert_eq!(touched(all, to, to), Some(vec![]));
+    assert_eq!(touched(all, to, to.next()), None, "nobody knows the next");
+    for n in 0..40 {
+        write(&volume, 1, n % BLOCKS, 1, n + 1);
+        settle(&volume);
+    }
+    let freed = volume.positions().retained_from.unwrap();
+    assert!(freed > from, "the log went round");
+    assert_eq!(touched(all, from, to), None, "it is freed");
+}

@@ -29,3 +29,4 @@ pub mod rebuild;
 pub mod replication;
 pub mod runtime;
 pub mod tls;
+pub mod verify;

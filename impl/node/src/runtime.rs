@@ -14,6 +14,7 @@
 mod clock;
 mod complaints;
 mod control;
+mod copies;
 mod event_detail;
 mod export;
 mod framed;
@@ -25,15 +26,19 @@ mod status;
 
 pub use clock::Clock;
 pub use control::{
-    ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, NodePlace,
-    Order, OrderReply, Problem, ProblemKind, SettingsChange, VolumePlan,
+    ControlClient, ControlError, ControlReply, ControlRequest, CopyAuthority, CopyReply,
+    CopyRequest, MemberPlan, NodeFacts, NodePlace, Order, OrderReply, Problem, ProblemKind,
+    SettingsChange, VolumePlan,
 };
 pub use event_detail::{ClassifiedDetail, EventDetail};
 pub use export::PrimaryExport;
 pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use local_store::{LocalStore, Origin};
 pub use node::{Node, StartError, Successor};
-pub use primary::{IoFailure, Primary, RebuildStatus, SessionSource, StopReason};
+pub use primary::{
+    Held, IoFailure, Outcome, Primary, RebuildStatus, SessionSource, StopReason, VerifyFinding,
+    VerifyReport, VerifyStatus,
+};
 pub use replica_server::ReplicaLink;
 pub use status::{
     EventRow, MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,

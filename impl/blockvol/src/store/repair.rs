@@ -139,6 +139,36 @@ impl Store {
         Ok(())
     }
 
+    /// The blocks of a range that entries of `(after, upto]` touch; `None`: not known any more.
+    pub(crate) fn touched(
+        &self,
+        range: BlockRange,
+        after: Lsn,
+        upto: Lsn,
+    ) -> Option<Vec<BlockRange>> {
+        if after < self.retained.lsn || upto > self.tail.lsn {
+            return None;
+        }
+        let mut touched = Vec::new();
+        let mut lsn = after;
+        while lsn < upto {
+            lsn = lsn.next();
+            let meta = self.meta(lsn)?;
+            if meta.kind.is_operation() {
+                return Some(vec![range]);
+            }
+            let Some(other) = meta.range else {
+                continue;
+            };
+            let from = other.start().max(range.start());
+            let to = other.end().min(range.end());
+            if from < to {
+                touched.extend(BlockRange::new(from, to - from));
+            }
+        }
+        Some(touched)
+    }
+
     /// The blocks that no entry after the checkpoint, up to `at`, touches.
     fn untouched(&self, range: BlockRange, at: Lsn) -> Vec<BlockRange> {
         let mut touched = vec![false; range.count() as usize];

@@ -77,6 +77,13 @@ impl Volume {
         }
     }
 
+    /// The blocks of a range that entries of `(after, upto]` write, trim or zero; all of it where an
+    /// operation may have. `None` when that is not known any more: the log is freed beyond `after`.
+    #[must_use]
+    pub fn touched(&self, range: BlockRange, after: Lsn, upto: Lsn) -> Option<Vec<BlockRange>> {
+        self.shared.lock().store.touched(range, after, upto)
+    }
+
     /// The entries after a position: at least one if there is one, otherwise no more than
     /// `max_bytes` of payload. Newer ones come from memory, older ones from the log, verified.
     ///

@@ -119,6 +119,7 @@ impl Authority for RemoteAuthority {
                 | ControlReply::Recorded { .. }
                 | ControlReply::Records { .. }
                 | ControlReply::Ordered(_)
+                | ControlReply::Copy(_)
                 | ControlReply::Plan(_)
                 | ControlReply::Promoted { .. }
                 | ControlReply::Status(_)

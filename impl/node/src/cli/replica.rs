@@ -1,4 +1,4 @@
-//! `holdfast replica`: replace, evict, rebuild.
+//! `holdfast replica`: replace, evict, rebuild, verify.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use holdfast_types::ReplicaId;
 
 use super::{At, Failure, print_json};
 use crate::config::parse_size;
-use crate::runtime::{ControlReply, ControlRequest, Order, OrderReply};
+use crate::runtime::{ControlReply, ControlRequest, Order, OrderReply, Outcome, VerifyReport};
 
 /// Making a store takes a while: its log is written over with zeroes.
 const WAIT: Duration = Duration::from_secs(300);
@@ -18,6 +18,9 @@ const EVICT_WAIT: Duration = Duration::from_secs(60);
 
 /// The same, and everything acknowledged may have to be made durable on others first.
 const ORDER_WAIT: Duration = Duration::from_secs(70);
+
+/// Everything that the copies hold is read.
+const VERIFY_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReplicaCommand {
@@ -30,6 +33,24 @@ pub(super) enum ReplicaCommand {
     /// Rebuild a copy from the primary's, block by block, while writes go on: it leaves the in-sync set,
     /// and joins it again when it is done. Of one that is being rebuilt, it changes the rate.
     Rebuild(RebuildArgs),
+    /// Compare the in-sync copies of a volume block by block, checksums included, while it is served.
+    /// Exit code 1 where a block is not right and was not repaired.
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct VerifyArgs {
+    /// Name or id of the volume.
+    volume: String,
+    /// Write what is not right again: what fails its checksum, from a copy whose checksum holds; what
+    /// differs, from what more than half of the copies hold. Never from a copy that is not in sync.
+    #[arg(long)]
+    repair: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +101,7 @@ pub(super) async fn run(command: ReplicaCommand) -> Result<(), Failure> {
         ReplicaCommand::Replace(args) => replace(args).await,
         ReplicaCommand::Evict(args) => evict(args).await,
         ReplicaCommand::Rebuild(args) => rebuild(args).await,
+        ReplicaCommand::Verify(args) => verify(args).await,
     }
 }
 
@@ -120,7 +142,9 @@ async fn rebuild(args: RebuildArgs) -> Result<(), Failure> {
     if args.json {
         return print_json(&outcome);
     }
-    let OrderReply::Rebuilding { replica, rate } = outcome;
+    let OrderReply::Rebuilding { replica, rate } = outcome else {
+        return Err(Failure::unexpected());
+    };
     let rate = rate.map_or_else(
         || "as fast as it goes".to_owned(),
         |rate| format!("at no more than {rate} bytes per second"),
@@ -131,6 +155,63 @@ async fn rebuild(args: RebuildArgs) -> Result<(), Failure> {
         args.volume
     );
     Ok(())
+}
+
+async fn verify(args: VerifyArgs) -> Result<(), Failure> {
+    let request = ControlRequest::Order {
+        volume: args.volume.clone(),
+        order: Order::Verify {
+            repair: args.repair,
+        },
+    };
+    let answer = args.at.ask(&request, VERIFY_WAIT).await?;
+    let ControlReply::Ordered(OrderReply::Verified { report }) = answer else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        print_json(&report)?;
+    } else {
+        print_report(&report);
+    }
+    let summary = &report.summary;
+    match summary.blocks_found - summary.blocks_repaired {
+        0 => Ok(()),
+        left => Err(Failure::Finding(format!(
+            "{}: {left} blocks are not equal and sound on every copy",
+            args.volume
+        ))),
+    }
+}
+
+fn print_report(report: &VerifyReport) {
+    let names: Vec<&str> = report.copies.iter().map(ReplicaId::as_str).collect();
+    println!("compared: {}", names.join(" "));
+    for (replica, why) in &report.left_out {
+        println!("not compared: {replica}: {why}");
+    }
+    for finding in &report.findings {
+        let copies = finding.copies.iter();
+        let copies: Vec<String> = copies
+            .map(|(replica, held)| format!("{replica} {held:?}"))
+            .collect();
+        let outcome = match &finding.outcome {
+            Outcome::Repaired => "repaired".to_owned(),
+            Outcome::Repairable => "can be repaired (--repair)".to_owned(),
+            Outcome::Undecided { why } => format!("nobody can say what is right: {why:?}"),
+            Outcome::NotRepaired { what } => format!("NOT repaired: {what}"),
+        };
+        let last = finding.block + finding.count - 1;
+        println!(
+            "blocks {}..={last}: {}: {outcome}",
+            finding.block,
+            copies.join(", ")
+        );
+    }
+    let summary = &report.summary;
+    println!(
+        "{} chunks, {} blocks found, {} repaired, {} written all the while and not judged",
+        summary.chunks_done, summary.blocks_found, summary.blocks_repaired, summary.blocks_busy
+    );
 }
 
 async fn replace(args: ReplaceArgs) -> Result<(), Failure> {

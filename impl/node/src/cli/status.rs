@@ -108,6 +108,19 @@ fn print_volume(volume: &VolumeStatus) {
     if let Some(lease) = volume.lease_remaining_ms {
         println!("    lease {lease} ms");
     }
+    if volume.damaged > 0 {
+        println!(
+            "    DAMAGED: {} ranges of blocks here fail their checksums; `holdfast replica verify --repair` \
+             mends them from other copies",
+            volume.damaged
+        );
+    }
+    if let Some(verify) = &volume.verify {
+        println!(
+            "    verifying: chunk {} of {}, {} blocks found, {} repaired",
+            verify.chunks_done, verify.chunks_total, verify.blocks_found, verify.blocks_repaired
+        );
+    }
     for replica in &volume.replicas {
         let reason = replica.reason.as_deref().unwrap_or("");
         let position = |lsn: Option<holdfast_types::Lsn>| {

@@ -197,6 +197,7 @@ async fn records(at: &At) -> Result<Vec<Recorded>, Failure> {
         | ControlReply::Fenced { .. }
         | ControlReply::Recorded { .. }
         | ControlReply::Ordered(_)
+        | ControlReply::Copy(_)
         | ControlReply::Plan(_)
         | ControlReply::Promoted { .. }
         | ControlReply::Status(_)

@@ -2,6 +2,7 @@
 //! commands, on TCP for other nodes, and for commands elsewhere. `route` lists the routes.
 
 mod client;
+mod copy;
 mod order;
 mod problem;
 mod request;
@@ -9,6 +10,7 @@ mod route;
 mod server;
 
 pub use client::{ControlClient, NodePlace};
+pub use copy::{CopyAuthority, CopyReply, CopyRequest};
 pub use order::{Order, OrderReply};
 pub use problem::{Problem, ProblemKind};
 pub use request::{

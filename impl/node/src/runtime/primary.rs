@@ -22,6 +22,8 @@ mod sender;
 mod session;
 mod source;
 mod uncommitted;
+mod verify;
+mod verify_report;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -48,6 +50,7 @@ pub use gate::IoFailure;
 pub use rebuilds::RebuildStatus;
 pub(crate) use recovery::Recovery;
 pub use source::SessionSource;
+pub use verify::{Held, Outcome, VerifyFinding, VerifyReport, VerifyStatus};
 
 /// How often a primary makes progress on its own: idle entries are committed, so that the log can
 /// be reclaimed although no client flushes.
@@ -142,6 +145,8 @@ pub struct Primary {
     finished: watch::Sender<bool>,
     /// What was ordered of rebuilds, and how far they are.
     rebuilds: Mutex<Rebuilds>,
+    /// How far a verification is.
+    verifying: watch::Sender<Option<VerifyStatus>>,
     /// One change of the in-sync set at a time.
     membership: tokio::sync::Mutex<()>,
     /// One record at a time is taken note of, whole.
@@ -171,6 +176,7 @@ impl Primary {
             stopped: watch::Sender::new(None),
             finished: watch::Sender::new(false),
             rebuilds: Mutex::default(),
+            verifying: watch::Sender::new(None),
             membership: tokio::sync::Mutex::new(()),
             adopting: Mutex::new(()),
             services,

@@ -7,7 +7,7 @@ use holdfast_types::{
 use serde::{Deserialize, Serialize};
 
 use super::event_detail::EventDetail;
-use super::primary::RebuildStatus;
+use super::primary::{RebuildStatus, VerifyStatus};
 
 /// Everything about one node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -88,6 +88,12 @@ pub struct VolumeStatus {
     pub record: Option<RecordStatus>,
     /// The lease, in milliseconds from now; only at the primary.
     pub lease_remaining_ms: Option<u64>,
+    /// How far a verification of the copies is; only at the primary, while there is one.
+    #[serde(default)]
+    pub verify: Option<VerifyStatus>,
+    /// Ranges of blocks of this store's image that are known to fail their checksums.
+    #[serde(default)]
+    pub damaged: usize,
     /// The other copies, as the primary sees them; empty elsewhere.
     pub replicas: Vec<ReplicaStatus>,
 }

@@ -2,9 +2,10 @@
 
 use crate::support::{BLOCKS, Cluster, Reference};
 use holdfast_node::runtime::{
-    ControlError, ControlReply, ControlRequest, Order, OrderReply, ProblemKind, RebuildStatus,
+    ControlError, ControlReply, ControlRequest, Held, Order, OrderReply, Outcome, ProblemKind,
+    RebuildStatus, VerifyReport,
 };
-use holdfast_types::{BLOCK_SIZE, DurabilityMode, ReplicaId};
+use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, ReplicaId};
 
 fn id(name: &str) -> ReplicaId {
     ReplicaId::new(name).unwrap()
@@ -125,5 +126,148 @@ async fn t4_a_rebuild_that_the_volume_cannot_afford_is_refused_and_changes_nothi
     assert_eq!(primary.record(), before);
     let now = cluster.node(own.as_str()).status().volumes[0].replicas[0].session;
     assert_eq!(now, session, "no session was ended");
+    cluster.all_copies_equal(&reference).await;
+}
+
+async fn verify(cluster: &Cluster, repair: bool) -> VerifyReport {
+    match order(cluster, Order::Verify { repair }).await.unwrap() {
+        OrderReply::Verified { report } => *report,
+        other @ OrderReply::Rebuilding { .. } => panic!("not a report: {other:?}"),
+    }
+}
+
+/// Waits until every block of a copy is in its image.
+async fn until_written_back(cluster: &Cluster, name: &str) {
+    let store = cluster.node(name).store(cluster.volume).unwrap();
+    cluster
+        .until("everything is written back", |_| {
+            let positions = store.positions();
+            positions.checkpoint == positions.head
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f21_rot_at_a_replica_and_at_the_primary_is_found_and_mended_while_writes_go_on() {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    for start in (0..BLOCKS).step_by(16) {
+        reference
+            .write(&primary, start, 16, (start / 16) as u8)
+            .await;
+    }
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let own = ["a", "b", "c"]
+        .into_iter()
+        .find(|n| *n == own.as_str())
+        .unwrap();
+    let [one, two] = others(&id(own));
+    for name in [one, two, own] {
+        if name != own {
+            cluster.until_in_sync(name).await;
+        }
+        until_written_back(&cluster, name).await;
+    }
+    let clean = verify(&cluster, false).await;
+    assert!(clean.is_good() && clean.findings.is_empty(), "{clean:?}");
+    assert_eq!(clean.copies.len(), 3);
+    assert_eq!(clean.summary.chunks_done, BLOCKS / 256);
+
+    // One block of a replica that is down, another of the primary that serves.
+    cluster.crash(one).await;
+    cluster.rot(one, 300);
+    cluster.rot(own, 700);
+    cluster.restart(one).await;
+    cluster.until_in_sync(one).await;
+    let range = BlockRange::new(700, 1).unwrap();
+    let mut block = vec![0; BLOCK_SIZE];
+    assert!(
+        primary.read(range, &mut block).await.is_err(),
+        "rot was served"
+    );
+
+    let writer = {
+        let (primary, mut reference) = (primary.clone(), reference.clone());
+        tokio::spawn(async move {
+            for n in 0..200_u64 {
+                let start = 1024 + n * 37 % 900;
+                reference.write(&primary, start, 2, n as u8).await;
+            }
+            reference
+        })
+    };
+    let found = verify(&cluster, false).await;
+    let blocks: Vec<_> = found.findings.iter().map(|f| (f.block, f.count)).collect();
+    assert_eq!(blocks, [(300, 1), (700, 1)], "{found:?}");
+    assert_eq!(found.findings[0].copies[&id(one)], Held::Damaged);
+    assert_eq!(found.findings[0].copies[&id(own)], Held::Sound);
+    assert_eq!(found.findings[1].copies[&id(own)], Held::Damaged);
+    assert!(
+        found
+            .findings
+            .iter()
+            .all(|f| f.outcome == Outcome::Repairable)
+    );
+    assert!(!found.is_good());
+
+    let mended = verify(&cluster, true).await;
+    assert!(mended.is_good(), "{mended:?}");
+    assert_eq!(mended.summary.blocks_repaired, 2);
+    primary.read(range, &mut block).await.unwrap();
+    assert_eq!(block, reference.block(700));
+    let reference = writer.await.unwrap();
+    let clean = verify(&cluster, false).await;
+    assert!(clean.findings.is_empty(), "{clean:?}");
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f21_nothing_is_written_where_no_copy_is_sound_or_the_sound_one_is_not_in_sync() {
+    let cluster = Cluster::start(&["a", "b"], DurabilityMode::SyncAll).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 64, 3).await;
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let other = if own.as_str() == "a" { "b" } else { "a" };
+    cluster.until_in_sync(other).await;
+    for name in ["a", "b"] {
+        until_written_back(&cluster, name).await;
+        cluster.rot(name, 5);
+    }
+    let report = verify(&cluster, true).await;
+    assert_eq!(
+        (report.summary.blocks_found, report.summary.blocks_repaired),
+        (1, 0)
+    );
+    assert!(
+        matches!(report.findings[0].outcome, Outcome::Undecided { .. }),
+        "{report:?}"
+    );
+    // What is written anew is sound again, and one that is cut off is no source.
+    reference.write(&primary, 5, 1, 4).await;
+    primary.flush().await.unwrap();
+    until_written_back(&cluster, own.as_str()).await;
+    until_written_back(&cluster, other).await;
+    cluster.link(other).cut();
+    cluster
+        .until("the primary has noticed", |cluster| {
+            cluster
+                .sender(other)
+                .is_some_and(|(state, _)| state != "in_sync")
+        })
+        .await;
+    cluster.rot(own.as_str(), 5);
+    let report = verify(&cluster, true).await;
+    assert!(report.left_out.contains_key(&id(other)), "{report:?}");
+    assert_eq!(
+        (report.summary.blocks_found, report.summary.blocks_repaired),
+        (1, 0)
+    );
+    cluster.link(other).mend();
+    cluster.until_in_sync(other).await;
+    assert!(verify(&cluster, true).await.is_good());
     cluster.all_copies_equal(&reference).await;
 }

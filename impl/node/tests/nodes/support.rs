@@ -315,6 +315,19 @@ impl Cluster {
         std::fs::remove_dir_all(place.config.node.data_dir.join("volumes")).unwrap();
     }
 
+    /// Flips one bit of a block of a node's image, as a disk does.
+    pub(crate) fn rot(&self, name: &str, block: u64) {
+        use std::os::unix::fs::FileExt;
+        let volumes = self.places[name].config.node.data_dir.join("volumes");
+        let image = volumes.join(self.volume.to_string()).join("extent");
+        let mut file = std::fs::OpenOptions::new();
+        let file = file.read(true).write(true).open(image).unwrap();
+        let at = block * BLOCK_SIZE as u64 + 100;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    }
+
     /// Promotes the best eligible copy.
     pub(crate) async fn promote(&self) -> VolumeRecord {
         let request = ControlRequest::Promote {

@@ -123,6 +123,7 @@ impl ControlClient {
             | ControlReply::Recorded { .. }
             | ControlReply::Records { .. }
             | ControlReply::Ordered(_)
+            | ControlReply::Copy(_)
             | ControlReply::Plan(_)
             | ControlReply::Promoted { .. }
             | ControlReply::Status(_)

@@ -7,6 +7,7 @@ use holdfast_types::ReplicaId;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::super::primary::VerifyReport;
 use super::problem::{Problem, ProblemKind};
 
 /// An order.
@@ -21,6 +22,12 @@ pub enum Order {
         #[serde(default)]
         rate: Option<u64>,
     },
+    /// Compare every copy that is in sync, block by block, while writes go on.
+    Verify {
+        /// Whether what is not right is written again.
+        #[serde(default)]
+        repair: bool,
+    },
 }
 
 /// What came of an order.
@@ -34,10 +41,15 @@ pub enum OrderReply {
         /// What its base is held to, in bytes per second.
         rate: Option<u64>,
     },
+    /// The copies were compared.
+    Verified {
+        /// What was found.
+        report: Box<VerifyReport>,
+    },
 }
 
 /// The names of all orders.
-const NAMES: [&str; 1] = ["rebuild"];
+const NAMES: [&str; 2] = ["rebuild", "verify"];
 
 impl Order {
     /// Its name, as it stands in the route.
@@ -45,6 +57,7 @@ impl Order {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Rebuild { .. } => NAMES[0],
+            Self::Verify { .. } => NAMES[1],
         }
     }
 
@@ -53,6 +66,8 @@ impl Order {
         match self {
             // To leave the set, and to show that nothing depends on the copy.
             Self::Rebuild { .. } => Duration::from_secs(60),
+            // Everything that the copies hold is read.
+            Self::Verify { .. } => Duration::from_secs(7 * 24 * 3600),
         }
     }
 
@@ -89,10 +104,13 @@ mod tests {
 
     fn all() -> Vec<Order> {
         let replica = ReplicaId::new("b").unwrap();
-        vec![Order::Rebuild {
-            replica,
-            rate: Some(1 << 20),
-        }]
+        vec![
+            Order::Rebuild {
+                replica,
+                rate: Some(1 << 20),
+            },
+            Order::Verify { repair: true },
+        ]
     }
 
     fn read(name: &str, body: &Value) -> Result<Order, ProblemKind> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::super::status::{EventRow, NodeStatus};
+use super::copy::{CopyAuthority, CopyReply, CopyRequest};
 use super::order::{Order, OrderReply};
 use super::problem::Problem;
 use crate::authority::{
@@ -165,6 +166,13 @@ pub enum ControlRequest {
         /// Members that do not answer and are gone for good: what they have promised is not known.
         without: BTreeSet<ReplicaId>,
     },
+    /// Single blocks of an in-sync copy: from its primary alone.
+    Copy {
+        /// Under which session.
+        authority: CopyAuthority,
+        /// What.
+        what: CopyRequest,
+    },
     /// Everything about this node.
     Status,
     /// The recovery events after a sequence number.
@@ -228,6 +236,7 @@ impl ControlRequest {
             | Self::SetVolume { .. }
             | Self::EvictReplica { .. }
             | Self::Order { .. }
+            | Self::Copy { .. }
             | Self::Plan { .. }
             | Self::Promote { .. }
             | Self::RecoverAuthority { .. }
@@ -274,6 +283,8 @@ pub enum ControlReply {
     },
     /// What came of an order.
     Ordered(OrderReply),
+    /// Of single blocks of a copy.
+    Copy(CopyReply),
     /// A promotion, thought through.
     Plan(Box<Plan>),
     /// A promotion that was carried out.

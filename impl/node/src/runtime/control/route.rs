@@ -230,6 +230,7 @@ impl ControlRequest {
             | Self::Report { .. }
             | Self::StepDown { .. }
             | Self::RecordChanged { .. }
+            | Self::Copy { .. }
             | Self::AuthorityVolumes
             | Self::AuthorityRead { .. }
             | Self::AuthorityCreate { .. }

@@ -184,6 +184,7 @@ async fn between_nodes(
         | ControlReply::Recorded { .. }
         | ControlReply::Records { .. }
         | ControlReply::Ordered(_)
+        | ControlReply::Copy(_)
         | ControlReply::Plan(_)
         | ControlReply::Promoted { .. }
         | ControlReply::Status(_)
@@ -250,6 +251,7 @@ async fn carry_out(node: Arc<NodeShared>, request: ControlRequest) -> Response {
         ControlReply::Done
         | ControlReply::Node(_)
         | ControlReply::Fenced { .. }
+        | ControlReply::Copy(_)
         | ControlReply::Lease(_) => json(&serde_json::json!({})),
     }
 }

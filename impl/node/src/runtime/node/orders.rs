@@ -61,6 +61,9 @@ impl NodeShared {
                     primary.rebuild(&replica, rate).await?;
                     OrderReply::Rebuilding { replica, rate }
                 }
+                Order::Verify { repair } => OrderReply::Verified {
+                    report: Box::new(primary.verify(repair).await?),
+                },
             };
             Ok(ControlReply::Ordered(done))
         })

@@ -71,6 +71,9 @@ impl NodeShared {
             ControlRequest::EvictReplica { volume, replica } => {
                 self.evict_replica(volume, replica).await
             }
+            ControlRequest::Copy { authority, what } => {
+                self.of_copy(&authority, what).map(ControlReply::Copy)
+            }
             ControlRequest::Order { volume, order } => self.order(volume, order).await,
             ControlRequest::Plan { volume } => {
                 let volume = self.resolve(&volume).await?;
@@ -156,6 +159,7 @@ impl NodeShared {
             | ControlRequest::SetVolume { .. }
             | ControlRequest::EvictReplica { .. }
             | ControlRequest::Order { .. }
+            | ControlRequest::Copy { .. }
             | ControlRequest::Plan { .. }
             | ControlRequest::Promote { .. }
             | ControlRequest::RecoverAuthority { .. }

@@ -201,6 +201,11 @@ impl NodeShared {
             lease_remaining_ms: slot.primary.as_ref().map(|primary| {
                 u64::try_from(primary.lease_remaining().as_millis()).unwrap_or(u64::MAX)
             }),
+            verify: slot
+                .primary
+                .as_ref()
+                .and_then(|primary| primary.verify_status()),
+            damaged: store.damage().blocks.len(),
             replicas: match &slot.primary {
                 Some(primary) => self.replica_status(volume, primary),
                 None => Vec::new(),
