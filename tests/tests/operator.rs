@@ -194,3 +194,53 @@ fn f21_rot_is_found_by_verify_and_mended_by_repair_and_never_read() {
     assert_eq!(cluster.ask_keeper(&["promote", "v"]).code, Some(0));
     assert_eq!(content(&cluster, "v", dir.path()), before);
 }
+
+#[test]
+fn f58_a_copy_is_added_and_another_removed_and_the_removed_one_comes_back_as_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(dir.path(), &["a", "b", "c"]);
+    let _ = cluster.create("v", &["a", "b"], &[]);
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let uri = cluster.node(&primary).uri("v");
+    Tool::QemuIo.run(["-f", "raw", &uri, "-c", "write -P 0x61 0 8M", "-c", "flush"]);
+    let place = cluster.node("c").control.to_string();
+    let added = cluster
+        .ask_keeper(&["replica", "add", "v", &place, "--json"])
+        .json();
+    assert_eq!(added["members"].as_object().unwrap().len(), 3, "{added}");
+    cluster.until_in_sync("v", "c");
+    assert_eq!(
+        cluster.ask_keeper(&["replica", "add", "v", &place]).code,
+        Some(1)
+    );
+
+    cluster.kill(other);
+    assert_eq!(
+        cluster
+            .ask_keeper(&["replica", "remove", "v", &primary])
+            .code,
+        Some(1)
+    );
+    let removed = cluster
+        .ask_keeper(&["replica", "remove", "v", other, "--json"])
+        .json();
+    assert_eq!(
+        removed["members"].as_object().unwrap().len(),
+        2,
+        "{removed}"
+    );
+    Tool::QemuIo.run(["-f", "raw", &uri, "-c", "write -P 0x62 0 1M", "-c", "flush"]);
+    let expected = content(&cluster, "v", dir.path());
+    cluster.start_node(other);
+    cluster.until("it knows that it is nobody", || {
+        let told = cluster.volume(other, "v")?;
+        let nobody = told["removed"] == true && told["role"] == "none";
+        nobody.then_some(()).ok_or_else(|| told.to_string())
+    });
+    cluster.kill(&primary);
+    assert_eq!(cluster.ask_keeper(&["promote", "v"]).code, Some(0));
+    assert_eq!(cluster.serving("v"), "c");
+    assert_eq!(content(&cluster, "v", dir.path()), expected);
+}

@@ -1,14 +1,17 @@
-//! `holdfast replica`: replace, evict, rebuild, verify.
+//! `holdfast replica`: add, remove, replace, evict, rebuild, verify.
 
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use holdfast_types::ReplicaId;
+use holdfast_types::{ReplicaId, VolumeRecord};
 
+use super::volume::parse_copy;
 use super::{At, Failure, print_json};
 use crate::config::parse_size;
-use crate::runtime::{ControlReply, ControlRequest, Order, OrderReply, Outcome, VerifyReport};
+use crate::runtime::{
+    ControlReply, ControlRequest, MemberPlan, Order, OrderReply, Outcome, VerifyReport,
+};
 
 /// Making a store takes a while: its log is written over with zeroes.
 const WAIT: Duration = Duration::from_secs(300);
@@ -24,6 +27,11 @@ const VERIFY_WAIT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ReplicaCommand {
+    /// Add a copy on another node: it is recorded, gets an empty store, is rebuilt while writes go on, and
+    /// joins the in-sync set (of a quorum: and the voters) when it is in sync.
+    Add(AddArgs),
+    /// Take a copy out of the volume for good. Its store stays where it is and counts for nothing.
+    Remove(RemoveArgs),
     /// Make an empty store on the node that is asked, in place of one that is lost for good. The
     /// volume's primary then rebuilds it.
     Replace(ReplaceArgs),
@@ -36,6 +44,39 @@ pub(super) enum ReplicaCommand {
     /// Compare the in-sync copies of a volume block by block, checksums included, while it is served.
     /// Exit code 1 where a block is not right and was not repaired.
     Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AddArgs {
+    /// Name or id of the volume.
+    volume: String,
+    /// Control address of the node; `CONTROL=DATA` also names where primaries reach the copy, if that
+    /// is not where its node listens.
+    #[arg(value_name = "CONTROL[=DATA]", value_parser = parse_copy)]
+    copy: MemberPlan,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RemoveArgs {
+    /// Name or id of the volume.
+    volume: String,
+    /// The copy.
+    #[arg(value_parser = label)]
+    replica: ReplicaId,
+    /// Also where too few copies are left in sync for anything to be acknowledged. Never gives up what
+    /// was acknowledged.
+    #[arg(long)]
+    force: bool,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -98,6 +139,8 @@ pub(super) struct ReplaceArgs {
 
 pub(super) async fn run(command: ReplicaCommand) -> Result<(), Failure> {
     match command {
+        ReplicaCommand::Add(args) => add(args).await,
+        ReplicaCommand::Remove(args) => remove(args).await,
         ReplicaCommand::Replace(args) => replace(args).await,
         ReplicaCommand::Evict(args) => evict(args).await,
         ReplicaCommand::Rebuild(args) => rebuild(args).await,
@@ -155,6 +198,53 @@ async fn rebuild(args: RebuildArgs) -> Result<(), Failure> {
         args.volume
     );
     Ok(())
+}
+
+async fn add(args: AddArgs) -> Result<(), Failure> {
+    let order = Order::Add { member: args.copy };
+    let record = changed(&args.at, &args.volume, order, WAIT).await?;
+    if args.json {
+        return print_json(&record);
+    }
+    println!(
+        "{}: {} copies now; the new one is rebuilt, and joins when it is in sync; `holdfast status` at the \
+         primary shows how far it is",
+        record.name,
+        record.members.len()
+    );
+    Ok(())
+}
+
+async fn remove(args: RemoveArgs) -> Result<(), Failure> {
+    let (replica, force) = (args.replica.clone(), args.force);
+    let order = Order::Remove { replica, force };
+    let record = changed(&args.at, &args.volume, order, ORDER_WAIT).await?;
+    if args.json {
+        return print_json(&record);
+    }
+    println!(
+        "{}: {} is no copy any more, {} are left; its store can be deleted",
+        record.name,
+        args.replica,
+        record.members.len()
+    );
+    Ok(())
+}
+
+/// Gives an order that changes the record.
+async fn changed(
+    at: &At,
+    volume: &str,
+    order: Order,
+    wait: Duration,
+) -> Result<Box<VolumeRecord>, Failure> {
+    let volume = volume.to_owned();
+    let request = ControlRequest::Order { volume, order };
+    let answer = at.ask(&request, wait).await?;
+    let ControlReply::Ordered(OrderReply::Changed { record }) = answer else {
+        return Err(Failure::unexpected());
+    };
+    Ok(record)
 }
 
 async fn verify(args: VerifyArgs) -> Result<(), Failure> {

@@ -99,6 +99,9 @@ fn print_volume(volume: &VolumeStatus) {
         volume.checkpoint,
         if volume.trusted { "" } else { " (UNTRUSTED)" },
     );
+    if volume.removed {
+        println!("    REMOVED: this node keeps no copy any more; its store here can be deleted");
+    }
     if let Some(alarm) = &volume.alarm {
         println!("    ALARM: {alarm}");
     }

@@ -135,7 +135,7 @@ impl From<Ack> for WriteAck {
     }
 }
 
-fn parse_copy(text: &str) -> Result<MemberPlan, String> {
+pub(super) fn parse_copy(text: &str) -> Result<MemberPlan, String> {
     let address = |text: &str| -> Result<SocketAddr, String> {
         text.parse()
             .map_err(|_| format!("{text:?} is no address and port"))

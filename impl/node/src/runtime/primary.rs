@@ -12,6 +12,7 @@
 //!
 //! Rule: `docs/protocol.md`, sections 2 and 7.
 
+mod copies_set;
 mod gate;
 mod lease;
 mod membership;
@@ -46,6 +47,7 @@ use pace::Pacer;
 use rebuilds::Rebuilds;
 use uncommitted::Uncommitted;
 
+pub(crate) use copies_set::{MEMBERS_MAX, with_member};
 pub use gate::IoFailure;
 pub use rebuilds::RebuildStatus;
 pub(crate) use recovery::Recovery;

@@ -84,6 +84,9 @@ pub struct VolumeStatus {
     /// What somebody has to look at: the authority's record went back behind what is known here.
     #[serde(default)]
     pub alarm: Option<String>,
+    /// Whether the record does not name this node any more: the store here is nobody's copy.
+    #[serde(default)]
+    pub removed: bool,
     /// What the authority's record says, as it was last read.
     pub record: Option<RecordStatus>,
     /// The lease, in milliseconds from now; only at the primary.

@@ -132,7 +132,9 @@ async fn t4_a_rebuild_that_the_volume_cannot_afford_is_refused_and_changes_nothi
 async fn verify(cluster: &Cluster, repair: bool) -> VerifyReport {
     match order(cluster, Order::Verify { repair }).await.unwrap() {
         OrderReply::Verified { report } => *report,
-        other @ OrderReply::Rebuilding { .. } => panic!("not a report: {other:?}"),
+        other @ (OrderReply::Rebuilding { .. } | OrderReply::Changed { .. }) => {
+            panic!("not a report: {other:?}")
+        }
     }
 }
 
@@ -270,4 +272,134 @@ async fn f21_nothing_is_written_where_no_copy_is_sound_or_the_sound_one_is_not_i
     cluster.until_in_sync(other).await;
     assert!(verify(&cluster, true).await.is_good());
     cluster.all_copies_equal(&reference).await;
+}
+
+async fn add(cluster: &Cluster, name: &str) -> Result<OrderReply, ControlError> {
+    let member = cluster.place_of(name);
+    order(cluster, Order::Add { member }).await
+}
+
+fn remove(replica: &str, force: bool) -> Order {
+    let replica = id(replica);
+    Order::Remove { replica, force }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn f58_a_copy_is_added_by_a_rebuild_becomes_a_voter_as_it_joins_and_takes_over_for_one_that_goes()
+ {
+    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    for n in 0..60 {
+        reference
+            .write(&primary, n * 33 % (BLOCKS - 16), 16, n as u8)
+            .await;
+    }
+    primary.flush().await.unwrap();
+    let own = primary.record().primary.unwrap();
+    let [one, two] = others(&own);
+    for other in [one, two] {
+        cluster.until_in_sync(other).await;
+    }
+    // A third of three voters cannot go before there is a fourth.
+    let (kind, what) = refused(&cluster, remove(one, true)).await;
+    assert_eq!(kind, ProblemKind::Refused);
+    assert!(what.contains("3 voters"), "{what}");
+
+    cluster.start_beside("d").await;
+    add(&cluster, "d").await.unwrap();
+    assert!(primary.record().members.contains_key(&id("d")));
+    let (kind, _) = match add(&cluster, "d").await {
+        Err(ControlError::Failed { problem }) => (problem.kind, problem.what),
+        other => panic!("added twice: {other:?}"),
+    };
+    assert_eq!(kind, ProblemKind::Refused);
+    reference.write(&primary, 11, 40, 0x31).await;
+    cluster.until_in_sync("d").await;
+    let record = primary.record();
+    assert!(record.voters.contains(&id("d")) && record.voters.len() == 4);
+    let events = cluster.events(own.as_str()).await;
+    let rebuilt = |(event, replica, _): &(String, Option<ReplicaId>, Option<String>)| {
+        event == "base_installed" && *replica == Some(id("d"))
+    };
+    assert!(events.iter().any(rebuilt), "{events:?}");
+    cluster.all_copies_equal(&reference).await;
+
+    // One goes for good, and comes back as nobody.
+    cluster.crash(one).await;
+    order(&cluster, remove(one, false)).await.unwrap();
+    let record = primary.record();
+    for set in [&record.isr, &record.voters] {
+        assert_eq!(set.len(), 3, "{set:?}");
+        assert!(!set.contains(&id(one)));
+    }
+    assert!(!record.members.contains_key(&id(one)));
+    let epoch = record.epoch;
+    cluster.start_again(one).await;
+    cluster
+        .until("the node knows that it keeps no copy", |cluster| {
+            cluster.node(one).status().volumes[0].removed
+        })
+        .await;
+    let record = cluster.promote().await;
+    assert!(record.epoch > epoch && record.primary != Some(id(one)));
+    let forced = ControlRequest::Promote {
+        volume: "v".into(),
+        replica: Some(id(one)),
+        forced: true,
+    };
+    let status = &cluster.node(one).status().volumes[0];
+    assert!(
+        status.promised < record.epoch,
+        "nobody fences what is no member"
+    );
+    assert!(cluster.try_ask(&forced).await.is_err(), "it was promoted");
+    cluster.promote().await;
+    let primary = cluster.serving().await;
+    reference.write(&primary, 3, 5, 0x32).await;
+    primary.flush().await.unwrap();
+    for name in primary.record().isr {
+        if Some(&name) != primary.record().primary.as_ref() {
+            cluster.until_in_sync(name.as_str()).await;
+        }
+    }
+
+    // Added again, its old store is no copy before it was rebuilt.
+    add(&cluster, one).await.unwrap();
+    cluster.until_in_sync(one).await;
+    cluster.all_copies_equal(&reference).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_copy_is_removed_only_if_the_volume_goes_on_unless_somebody_says_so() {
+    let cluster = Cluster::start_with(&["a", "b", "c"], DurabilityMode::SyncAll, 2, |_| {}).await;
+    let primary = cluster.serving().await;
+    let mut reference = Reference::new();
+    reference.write(&primary, 0, 10, 1).await;
+    let own = primary.record().primary.unwrap();
+    let [one, two] = others(&own);
+    for other in [one, two] {
+        cluster.until_in_sync(other).await;
+    }
+    let (kind, what) = refused(&cluster, remove(own.as_str(), true)).await;
+    assert_eq!(kind, ProblemKind::Refused, "{what}");
+    cluster.link(two).cut();
+    cluster
+        .until("the one that is cut off has left", |cluster| {
+            cluster.sender(two).is_some_and(|(_, member)| !member)
+        })
+        .await;
+    let before = primary.record();
+    let (kind, what) = refused(&cluster, remove(one, false)).await;
+    assert_eq!(kind, ProblemKind::Refused);
+    assert!(what.contains("--force"), "{what}");
+    assert_eq!(primary.record().isr, before.isr);
+    order(&cluster, remove(one, true)).await.unwrap();
+    assert_eq!(primary.record().isr.len(), 1);
+    // Nothing is acknowledged below min_in_sync; the one that is back lets the volume go on.
+    cluster.link(two).mend();
+    cluster.until_in_sync(two).await;
+    reference.write(&primary, 4, 4, 2).await;
+    primary.flush().await.unwrap();
+    assert_eq!(cluster.blocks_at(two), cluster.blocks_at(own.as_str()));
 }

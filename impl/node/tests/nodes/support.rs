@@ -219,6 +219,31 @@ impl Cluster {
         self.volume = record.volume;
     }
 
+    /// Starts a node that keeps no copy yet.
+    pub(crate) async fn start_beside(&mut self, name: &'static str) {
+        let address = self.keeper().authority_address().unwrap();
+        let authority = AuthorityConfig::Remote {
+            address,
+            node: None,
+        };
+        let mut config = config(name, self.directory.path().join(name), authority);
+        let node = Node::start(config.clone()).await.unwrap();
+        config.node.replication_listen = node.data_address();
+        config.node.control_listen = node.control_address();
+        let link = Link::to(node.data_address()).await;
+        let node = Some(node);
+        self.places.insert(name, Place { config, node, link });
+    }
+
+    /// Where a node is, for whoever adds a copy there.
+    pub(crate) fn place_of(&self, name: &str) -> MemberPlan {
+        let place = &self.places[name];
+        MemberPlan {
+            control: place.config.node.control_listen,
+            data: Some(place.link.address),
+        }
+    }
+
     fn client(&self, address: SocketAddr) -> ControlClient {
         ControlClient::tcp(address, PATIENCE).under(&self.operator, Expected::AnyNode)
     }

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use holdfast_types::ReplicaId;
+use holdfast_types::{ReplicaId, VolumeRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::super::primary::VerifyReport;
 use super::problem::{Problem, ProblemKind};
+use super::request::MemberPlan;
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +22,19 @@ pub enum Order {
         /// Bytes of the base in a second, at most; as fast as it goes when `None`.
         #[serde(default)]
         rate: Option<u64>,
+    },
+    /// Add an empty copy, which is rebuilt, and joins when it is in sync.
+    Add {
+        /// Where it is to be.
+        member: MemberPlan,
+    },
+    /// Take a copy out of the volume for good.
+    Remove {
+        /// The copy.
+        replica: ReplicaId,
+        /// Whether too few may be left in sync for anything to be acknowledged.
+        #[serde(default)]
+        force: bool,
     },
     /// Compare every copy that is in sync, block by block, while writes go on.
     Verify {
@@ -41,6 +55,11 @@ pub enum OrderReply {
         /// What its base is held to, in bytes per second.
         rate: Option<u64>,
     },
+    /// The record was changed.
+    Changed {
+        /// The record.
+        record: Box<VolumeRecord>,
+    },
     /// The copies were compared.
     Verified {
         /// What was found.
@@ -49,7 +68,7 @@ pub enum OrderReply {
 }
 
 /// The names of all orders.
-const NAMES: [&str; 2] = ["rebuild", "verify"];
+const NAMES: [&str; 4] = ["rebuild", "add", "remove", "verify"];
 
 impl Order {
     /// Its name, as it stands in the route.
@@ -57,15 +76,19 @@ impl Order {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Rebuild { .. } => NAMES[0],
-            Self::Verify { .. } => NAMES[1],
+            Self::Add { .. } => NAMES[1],
+            Self::Remove { .. } => NAMES[2],
+            Self::Verify { .. } => NAMES[3],
         }
     }
 
     /// How long the primary may take.
     pub(in crate::runtime) const fn wait(&self) -> Duration {
         match self {
+            // Its store is made.
+            Self::Add { .. } => Duration::from_secs(240),
             // To leave the set, and to show that nothing depends on the copy.
-            Self::Rebuild { .. } => Duration::from_secs(60),
+            Self::Rebuild { .. } | Self::Remove { .. } => Duration::from_secs(60),
             // Everything that the copies hold is read.
             Self::Verify { .. } => Duration::from_secs(7 * 24 * 3600),
         }
@@ -100,14 +123,24 @@ mod tests {
     use holdfast_types::ReplicaId;
     use serde_json::{Value, json};
 
-    use super::{NAMES, Order, ProblemKind};
+    use super::{MemberPlan, NAMES, Order, ProblemKind};
 
     fn all() -> Vec<Order> {
         let replica = ReplicaId::new("b").unwrap();
         vec![
             Order::Rebuild {
-                replica,
+                replica: replica.clone(),
                 rate: Some(1 << 20),
+            },
+            Order::Add {
+                member: MemberPlan {
+                    control: "127.0.0.1:7".parse().unwrap(),
+                    data: None,
+                },
+            },
+            Order::Remove {
+                replica,
+                force: true,
             },
             Order::Verify { repair: true },
         ]

@@ -92,7 +92,7 @@ async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
     let record = &recorded.record;
     let volume = record.volume;
     if !record.members.contains_key(&node.facts.id) {
-        return;
+        return node.note_removed(recorded);
     }
     if node.store(volume).is_none() {
         return node.note_missing(record);

@@ -4,18 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_engine::SenderState;
-use holdfast_types::{DurabilityMode, ReplicaId, VolumeRecord, WriteAck};
+use holdfast_types::{
+    DurabilityMode, Endpoint, EndpointVersion, ReplicaId, VolumeRecord, WriteAck,
+};
 
 use super::super::control::{
-    ControlClient, ControlError, ControlReply, ControlRequest, Order, OrderReply, Problem,
-    ProblemKind, SettingsChange,
+    ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, Order, OrderReply,
+    Problem, ProblemKind, SettingsChange,
 };
-use super::super::primary::{Primary, Recovery};
+use super::super::primary::{Primary, Recovery, with_member};
 use super::NodeShared;
+use crate::controller::drive::tell_members;
 use crate::tls::Expected;
 
 /// How long the primary may take to change the record.
 const CHANGE_WAIT: Duration = Duration::from_secs(40);
+
+/// How long a node may take to make a store: its log is written over with zeroes.
+const STORE_WAIT: Duration = Duration::from_secs(180);
 
 impl NodeShared {
     pub(super) async fn set_volume(
@@ -61,6 +67,10 @@ impl NodeShared {
                     primary.rebuild(&replica, rate).await?;
                     OrderReply::Rebuilding { replica, rate }
                 }
+                Order::Add { member } => self.add_copy(primary, &member).await?,
+                Order::Remove { replica, force } => {
+                    self.remove_copy(primary, &replica, force).await?
+                }
                 Order::Verify { repair } => OrderReply::Verified {
                     report: Box::new(primary.verify(repair).await?),
                 },
@@ -68,6 +78,78 @@ impl NodeShared {
             Ok(ControlReply::Ordered(done))
         })
         .await
+    }
+
+    /// Records a copy, then has its node make a store, unless it has one: the primary rebuilds it.
+    async fn add_copy(
+        &self,
+        primary: &Arc<Primary>,
+        plan: &MemberPlan,
+    ) -> Result<OrderReply, Problem> {
+        let client = ControlClient::tcp(plan.control, CHANGE_WAIT);
+        let client = client.under(&self.protection, Expected::AnyNode);
+        let failed = |error: ControlError| {
+            let what = format!("the node at {}: {error}", client.place());
+            Problem::new(ProblemKind::Unavailable, what)
+        };
+        let ControlReply::Node(facts) = client
+            .ask(&ControlRequest::Identify)
+            .await
+            .map_err(failed)?
+        else {
+            return Err(failed(client.unexpected()));
+        };
+        let endpoint = Endpoint {
+            data: plan.data.unwrap_or(facts.data),
+            control: plan.control,
+            version: EndpointVersion(1),
+        };
+        let volume = primary.volume();
+        primary
+            .change(|record| with_member(record, &facts.id, endpoint))
+            .await?;
+        let record = self.authority.read(volume).await?.record;
+        tell_members(&self.protection, &record).await;
+        // From here on it has to be the one that it says it is.
+        let client = ControlClient::tcp(plan.control, STORE_WAIT)
+            .under(&self.protection, Expected::Node(facts.id.clone()));
+        let unmade = |what: String| {
+            let name = &record.name;
+            Problem::new(
+                ProblemKind::Unavailable,
+                format!(
+                    "{} is recorded as a copy of {name:?}, and has no store yet: {what}. \
+                     `holdfast replica replace {name}` on that node makes it, \
+                     `holdfast replica remove {name} {}` takes the copy out again",
+                    facts.id, facts.id
+                ),
+            )
+        };
+        let asked = client.ask(&ControlRequest::Status).await;
+        let ControlReply::Status(status) = asked.map_err(|error| unmade(error.to_string()))? else {
+            return Err(unmade(client.unexpected().to_string()));
+        };
+        if !status.volumes.iter().any(|found| found.volume == volume) {
+            let volume = volume.to_string();
+            let made = client.ask(&ControlRequest::ReplaceStore { volume }).await;
+            made.map_err(|error| unmade(error.to_string()))?;
+        }
+        let record = Box::new(record);
+        Ok(OrderReply::Changed { record })
+    }
+
+    /// Takes a copy out, and tells everyone, its node included.
+    async fn remove_copy(
+        &self,
+        primary: &Arc<Primary>,
+        replica: &ReplicaId,
+        force: bool,
+    ) -> Result<OrderReply, Problem> {
+        let before = primary.record();
+        primary.remove(replica, force).await?;
+        let record = Box::new(self.authority.read(primary.volume()).await?.record);
+        tell_members(&self.protection, &before).await;
+        Ok(OrderReply::Changed { record })
     }
 
     /// Has the primary of a volume propose a change of its record.

@@ -16,7 +16,7 @@ use super::super::control::{
     ControlClient, ControlError, ControlReply, ControlRequest, NodeFacts, Problem, ProblemKind,
     VolumePlan,
 };
-use super::super::primary::StopReason;
+use super::super::primary::{MEMBERS_MAX, StopReason};
 use super::super::status::EventRow;
 use super::{Life, NodeShared};
 use crate::authority::{Authority, AuthorityError};
@@ -31,9 +31,6 @@ const MEMBER_WAIT: Duration = Duration::from_secs(60);
 
 /// How long another node may take to tell its status.
 const STATUS_WAIT: Duration = Duration::from_secs(2);
-
-/// Copies of a volume, at most.
-const MEMBERS_MAX: usize = 16;
 
 /// Events in one answer, at most.
 const EVENTS_MAX: usize = 1000;

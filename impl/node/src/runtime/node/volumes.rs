@@ -118,6 +118,23 @@ impl NodeShared {
         }
     }
 
+    /// Takes note that a record does not name this node, whose store of the volume, if there is one,
+    /// is nobody's copy from here on. It stays where it is: what it holds may be of use to somebody.
+    pub(super) fn note_removed(&self, recorded: Recorded) {
+        let record = &recorded.record;
+        self.missing().remove(&record.volume);
+        let mut slots = self.slots();
+        let Some(slot) = slots.get_mut(&record.volume) else {
+            return;
+        };
+        let was_member = |known: &Recorded| known.record.members.contains_key(&self.facts.id);
+        if slot.recorded.as_ref().is_none_or(was_member) {
+            tracing::warn!(volume = %record.volume, name = record.name,
+                "this node keeps no copy of the volume any more; its store here can be deleted");
+        }
+        slot.recorded = Some(recorded);
+    }
+
     /// The identity of the store of a volume, which is made when there is none. Only for whoever was
     /// told to make one.
     pub(super) fn ensure_store(
@@ -197,6 +214,7 @@ impl NodeShared {
                 .recovery
                 .rollback(volume)
                 .map(|found| found.to_string()),
+            removed: record.is_some_and(|record| !record.members.contains_key(&self.facts.id)),
             record: record.map(RecordStatus::of),
             lease_remaining_ms: slot.primary.as_ref().map(|primary| {
                 u64::try_from(primary.lease_remaining().as_millis()).unwrap_or(u64::MAX)

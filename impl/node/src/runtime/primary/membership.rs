@@ -3,7 +3,6 @@
 //!
 //! Rule: `docs/protocol.md`, section 2, "who must acknowledge".
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,14 +44,20 @@ impl Shown {
     }
 }
 
-/// Whether the volume goes on without `gone`.
+/// Whether the volume goes on without `gone` in the in-sync set.
 pub(super) fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
-    let left: BTreeSet<_> = record.isr.iter().filter(|member| *member != gone).collect();
+    let mut left = record.clone();
+    left.isr.remove(gone);
+    goes_on(&left)
+}
+
+/// Whether enough copies are in sync for anything to be acknowledged.
+pub(super) fn goes_on(record: &VolumeRecord) -> bool {
     match record.mode {
         DurabilityMode::BestEffort => true,
-        DurabilityMode::SyncAll => left.len() >= record.min_in_sync,
+        DurabilityMode::SyncAll => record.isr.len() >= record.min_in_sync,
         DurabilityMode::SyncQuorum => {
-            let voters = record.voters.iter().filter(|voter| left.contains(voter));
+            let voters = record.voters.intersection(&record.isr);
             voters.count() > record.voters.len() / 2
         }
     }
@@ -61,7 +66,11 @@ pub(super) fn may_leave(record: &VolumeRecord, gone: &ReplicaId) -> bool {
 /// Whether a record says what was proposed of who must acknowledge.
 fn carries(record: &VolumeRecord, proposal: &VolumeRecord) -> bool {
     let rule = |record: &VolumeRecord| (record.mode, record.min_in_sync, record.write_ack);
-    record.isr == proposal.isr && rule(record) == rule(proposal)
+    record.isr == proposal.isr
+        && record.voters == proposal.voters
+        && record.members.keys().eq(proposal.members.keys())
+        && record.blocks == proposal.blocks
+        && rule(record) == rule(proposal)
 }
 
 /// The record with `replica` in the in-sync set under the store that was proven.
@@ -151,6 +160,14 @@ impl Primary {
         change: impl FnOnce(&VolumeRecord) -> Result<VolumeRecord, Problem>,
     ) -> Result<(), Problem> {
         let _turn = self.membership.lock().await;
+        self.change_in_turn(change).await
+    }
+
+    /// The same for whoever has the turn to change the set.
+    pub(super) async fn change_in_turn(
+        &self,
+        change: impl FnOnce(&VolumeRecord) -> Result<VolumeRecord, Problem>,
+    ) -> Result<(), Problem> {
         let record = self.record();
         let proposal = change(&record)?;
         if proposal == record {
