@@ -244,3 +244,115 @@ fn f58_a_copy_is_added_and_another_removed_and_the_removed_one_comes_back_as_nob
     assert_eq!(cluster.serving("v"), "c");
     assert_eq!(content(&cluster, "v", dir.path()), expected);
 }
+
+#[test]
+fn f78_a_snapshot_is_exported_verified_imported_elsewhere_and_restored_and_a_volume_grows() {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = Cluster::start(dir.path(), &["a", "b"]);
+    let _ = cluster.create("v", &["a", "b"], &[]);
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let uri = cluster.node(&primary).uri("v");
+    let write = |command: &str| Tool::QemuIo.run(["-f", "raw", &uri, "-c", command, "-c", "flush"]);
+    write("write -P 0x71 0 3M");
+    let then = content(&cluster, "v", dir.path());
+    let on = |arguments: &[&str]| cluster.ask_keeper(arguments);
+    let made = on(&["volume", "snapshot", "create", "v", "monday", "--json"]).json();
+    assert_eq!(made["label"], "monday");
+    write("write -P 0x72 1M 4M");
+    assert_eq!(
+        on(&["volume", "snapshot", "create", "v", "monday"]).code,
+        Some(1)
+    );
+    assert_eq!(
+        on(&["volume", "snapshot", "create", "v", "a/b"]).code,
+        Some(2)
+    );
+
+    // Exported: the image as it was, with its digest; nothing is written over.
+    let image = dir.path().join("monday.img");
+    let path = image.to_str().unwrap();
+    let manifest = on(&[
+        "volume", "snapshot", "export", "v", "monday", path, "--json",
+    ])
+    .json();
+    assert_eq!(std::fs::read(&image).unwrap(), then);
+    let sha256 = holdfast_tests::content::sha256_of_file(&image).unwrap();
+    assert_eq!(manifest["sha256"], sha256);
+    let beside = std::fs::read_to_string(dir.path().join("monday.img.json")).unwrap();
+    assert_eq!(
+        serde_json::from_str::<serde_json::Value>(&beside).unwrap(),
+        manifest
+    );
+    let again = on(&["volume", "snapshot", "export", "v", "monday", path]);
+    assert_eq!(again.code, Some(3), "{again:?}");
+    assert_eq!(std::fs::read(&image).unwrap(), then);
+
+    // Imported into another volume, once that is large enough; never over what is there.
+    let control = [&cluster.node("a").control, &cluster.node("b").control].map(ToString::to_string);
+    let create = [
+        "volume",
+        "create",
+        "w",
+        "--size",
+        "4MiB",
+        "--copy",
+        &control[0],
+        "--copy",
+        &control[1],
+    ];
+    assert_eq!(on(&create).code, Some(0));
+    let _ = cluster.serving("w");
+    let import = ["volume", "snapshot", "import", "w", path];
+    let small = on(&import);
+    assert!(
+        small.code == Some(1) && small.stderr.contains("grow it first"),
+        "{small:?}"
+    );
+    assert_eq!(
+        on(&["volume", "resize", "w", "--size", "2MiB"]).code,
+        Some(1)
+    );
+    let grown = on(&["volume", "resize", "w", "--size", "8MiB", "--json"]).json();
+    assert_eq!(grown["blocks"], 2048);
+    let rotten = dir.path().join("rotten.img");
+    let mut bytes = then.clone();
+    bytes[5000] ^= 1;
+    std::fs::write(&rotten, bytes).unwrap();
+    let manifest = format!("{path}.json");
+    let rotten = [
+        "volume",
+        "snapshot",
+        "import",
+        "w",
+        rotten.to_str().unwrap(),
+    ];
+    let refused = on(&[&rotten[..], &["--manifest", &manifest]].concat());
+    assert!(
+        refused.code == Some(1) && refused.stderr.contains("digest"),
+        "{refused:?}"
+    );
+    let imported = on(&import);
+    assert_eq!(imported.code, Some(0), "{imported:?}");
+    assert_eq!(content(&cluster, "w", dir.path()), then);
+    let over = on(&["volume", "snapshot", "import", "v", path]);
+    assert!(
+        over.code == Some(1) && over.stderr.contains("not empty"),
+        "{over:?}"
+    );
+    // Restored, but only on the volume's own word.
+    let restore = ["volume", "snapshot", "restore", "v", "monday", "--yes"];
+    assert_eq!(on(&[&restore[..], &["w"]].concat()).code, Some(2));
+    let restored = on(&[&restore[..], &["v"]].concat());
+    assert_eq!(restored.code, Some(0), "{restored:?}");
+    assert_eq!(content(&cluster, "v", dir.path()), then);
+    assert_eq!(
+        on(&["volume", "snapshot", "delete", "v", "monday"]).code,
+        Some(0)
+    );
+    assert_eq!(
+        on(&["volume", "snapshot", "list", "v", "--json"]).stdout,
+        ""
+    );
+}

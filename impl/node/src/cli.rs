@@ -17,6 +17,7 @@ mod node;
 mod plan;
 mod promote;
 mod replica;
+mod snapshot;
 mod status;
 mod volume;
 

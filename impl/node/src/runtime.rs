@@ -26,7 +26,7 @@ mod status;
 
 pub use clock::Clock;
 pub use control::{
-    ControlClient, ControlError, ControlReply, ControlRequest, CopyAuthority, CopyReply,
+    ChunkRow, ControlClient, ControlError, ControlReply, ControlRequest, CopyAuthority, CopyReply,
     CopyRequest, MemberPlan, NodeFacts, NodePlace, Order, OrderReply, Problem, ProblemKind,
     SettingsChange, VolumePlan,
 };
@@ -36,8 +36,8 @@ pub use framed::{FrameReader, FrameWriter, StreamError};
 pub use local_store::{LocalStore, Origin};
 pub use node::{Node, StartError, Successor};
 pub use primary::{
-    Held, IoFailure, Outcome, Primary, RebuildStatus, SessionSource, StopReason, VerifyFinding,
-    VerifyReport, VerifyStatus,
+    Held, IoFailure, Outcome, Primary, RebuildStatus, SessionSource, SnapshotRow, StopReason,
+    VerifyFinding, VerifyReport, VerifyStatus,
 };
 pub use replica_server::ReplicaLink;
 pub use status::{

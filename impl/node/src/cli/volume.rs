@@ -1,4 +1,4 @@
-//! `holdfast volume`: create, list, show, set.
+//! `holdfast volume`: create, list, show, set, resize; and its snapshots.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,10 +6,13 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use holdfast_types::{BLOCK_SIZE, DurabilityMode, VolumeRecord, WriteAck};
 
+use super::snapshot::{self, SnapshotCommand};
 use super::{At, Failure, print_json};
 use crate::authority::Recorded;
 use crate::config::parse_size;
-use crate::runtime::{ControlReply, ControlRequest, MemberPlan, SettingsChange, VolumePlan};
+use crate::runtime::{
+    ControlReply, ControlRequest, MemberPlan, Order, OrderReply, SettingsChange, VolumePlan,
+};
 
 /// Making the stores and promoting the first primary takes a while.
 const CREATE_WAIT: Duration = Duration::from_secs(300);
@@ -27,6 +30,25 @@ pub(super) enum VolumeCommand {
     Show(ShowArgs),
     /// Change when writes and flushes are acknowledged, while the volume is served.
     Set(SetArgs),
+    /// Make a volume larger, on every copy, while it is served. New clients see the new size.
+    Resize(ResizeArgs),
+    /// The volume as it was at one moment: kept, restored, exported, imported.
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ResizeArgs {
+    /// Name or id.
+    volume: String,
+    /// The new size, such as 64MiB or 10GiB; whole blocks of 4 KiB, no smaller than it is.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    size: u64,
+    /// One JSON object instead of text.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -158,19 +180,43 @@ pub(super) async fn run(command: VolumeCommand) -> Result<(), Failure> {
         VolumeCommand::List(args) => list(args).await,
         VolumeCommand::Show(args) => show(args).await,
         VolumeCommand::Set(args) => set(args).await,
+        VolumeCommand::Resize(args) => resize(args).await,
+        VolumeCommand::Snapshot(command) => snapshot::run(command).await,
     }
 }
 
-async fn create(args: CreateArgs) -> Result<(), Failure> {
-    if args.size == 0 || !args.size.is_multiple_of(BLOCK_SIZE as u64) {
+/// A size in blocks.
+fn whole_blocks(size: u64) -> Result<u64, Failure> {
+    if size == 0 || !size.is_multiple_of(BLOCK_SIZE as u64) {
         return Err(Failure::Usage(format!(
-            "{} bytes are not whole blocks of {BLOCK_SIZE} bytes",
-            args.size
+            "{size} bytes are not whole blocks of {BLOCK_SIZE} bytes"
         )));
     }
+    Ok(size / BLOCK_SIZE as u64)
+}
+
+async fn resize(args: ResizeArgs) -> Result<(), Failure> {
+    let blocks = whole_blocks(args.size)?;
+    let request = ControlRequest::Order {
+        volume: args.volume,
+        order: Order::Grow { blocks },
+    };
+    let answer = args.at.ask(&request, CREATE_WAIT).await?;
+    let ControlReply::Ordered(OrderReply::Changed { record }) = answer else {
+        return Err(Failure::unexpected());
+    };
+    if args.json {
+        return print_json(&record);
+    }
+    print_record(&record);
+    Ok(())
+}
+
+async fn create(args: CreateArgs) -> Result<(), Failure> {
+    let blocks = whole_blocks(args.size)?;
     let plan = VolumePlan {
         name: args.name,
-        blocks: args.size / BLOCK_SIZE as u64,
+        blocks,
         members: args.copies,
         mode: args.mode.map(DurabilityMode::from),
         min_in_sync: args.min_in_sync,

@@ -18,12 +18,13 @@ pub struct RebuildTarget {
 }
 
 impl RebuildTarget {
-    /// A base transfer as the source announced it, onto a store of `blocks` blocks.
+    /// A base transfer as the source announced it, of a volume of `blocks` blocks: the base is of its
+    /// checkpoint, and has no more.
     ///
     /// # Errors
-    /// When the sizes differ, or the plan begins beyond its target.
+    /// When it has more, or none.
     pub fn new(begin: RebuildBegin, blocks: BlockCount) -> Result<Self, Refusal> {
-        if begin.blocks != blocks {
+        if !(1..=blocks).contains(&begin.blocks) {
             return Err(Refusal::Size {
                 offered: begin.blocks,
                 stored: blocks,

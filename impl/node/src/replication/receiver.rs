@@ -12,8 +12,10 @@
 //! refused with what was expected, and the session is over (F38). Must never: skip an entry as a
 //! duplicate.
 
+mod entries;
+
 use holdfast_types::{
-    BlockCount, BlockRange, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, StoreId, VolumeId,
+    BlockCount, Epoch, LogEntry, Lsn, ReplicaFacts, SessionId, StoreId, VolumeId,
 };
 use holdfast_wire::{
     Append, BaseInstalled, Frame, Hello, HelloAck, LogPosition, Manifest, Message, RebuildBegin,
@@ -22,8 +24,10 @@ use holdfast_wire::{
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use holdfast_blockvol::MAX_BLOCKS;
 
 use crate::rebuild::RebuildTarget;
+use entries::check_entries;
 
 /// Barriers that may wait at once (F50).
 const BARRIERS_MAX: usize = 64;
@@ -74,7 +78,10 @@ pub enum StoreCall {
         lsn: Lsn,
     },
     /// Mark the store untrusted, durably, and be ready for a base.
-    BeginInstall,
+    BeginInstall {
+        /// Its size.
+        blocks: BlockCount,
+    },
     /// Verify and write a part of the base.
     InstallChunk(RebuildChunk),
     /// Verify the base as a whole and switch to it, durably.
@@ -143,6 +150,9 @@ impl State {
 #[derive(Clone, Debug)]
 pub struct Receiver {
     volume: VolumeId,
+    /// The size of the store here, as of its checkpoint.
+    stored: BlockCount,
+    /// The size of the volume with everything that the primary has sent.
     blocks: BlockCount,
     log_bytes: u64,
     authority: Option<(Epoch, SessionId)>,
@@ -162,6 +172,7 @@ impl Receiver {
     pub const fn new(volume: VolumeId, blocks: BlockCount, log_bytes: u64) -> Self {
         Self {
             volume,
+            stored: blocks,
             blocks,
             log_bytes,
             authority: None,
@@ -311,10 +322,11 @@ impl Receiver {
                 supported: SUPPORTED_VERSIONS,
             });
         }
-        if hello.blocks != self.blocks {
+        // A volume only grows, and what this copy carried out is in the primary's log too.
+        if !(self.stored..=MAX_BLOCKS).contains(&hello.blocks) {
             return Err(Refusal::Size {
                 offered: hello.blocks,
-                stored: self.blocks,
+                stored: self.stored,
             });
         }
         if epoch < present.epoch {
@@ -342,6 +354,7 @@ impl Receiver {
         self.check_hello(epoch, session, &hello, present)?;
         self.authority = Some((epoch, session));
         self.primary_head = hello.head;
+        self.blocks = hello.blocks;
         let leader = hello.store;
         self.state = State::Admitting { hello };
         Ok(StoreCall::Admit {
@@ -367,7 +380,7 @@ impl Receiver {
             });
         }
         let ceiling = self.authority.map_or(Epoch(0), |(epoch, _)| epoch);
-        check_entries(previous, ceiling, self.blocks, &entries)?;
+        self.blocks = check_entries(previous, ceiling, self.blocks, &entries)?;
         *may_truncate = false;
         if let Some(last) = entries.last() {
             self.last = LogPosition {
@@ -434,7 +447,8 @@ impl Receiver {
             | State::Rebuilding(_) => return Err(self.out_of_turn("a rebuild")),
         }
         self.state = State::Rebuilding(RebuildTarget::new(begin, self.blocks)?);
-        Ok(StoreCall::BeginInstall)
+        let blocks = begin.blocks;
+        Ok(StoreCall::BeginInstall { blocks })
     }
 
     /// What to answer once the store has done what the last frame asked.
@@ -489,7 +503,7 @@ impl Receiver {
         self.state = State::Streaming { may_truncate: true };
         Ok(Message::HelloAck(Box::new(HelloAck {
             version,
-            blocks: self.blocks,
+            blocks: self.stored,
             log_bytes: self.log_bytes,
             facts,
         })))
@@ -505,7 +519,7 @@ impl Receiver {
                 | StoreCall::Truncate { .. }
                 | StoreCall::Append { .. }
                 | StoreCall::Commit { .. }
-                | StoreCall::BeginInstall
+                | StoreCall::BeginInstall { .. }
                 | StoreCall::InstallChunk(_)
                 | StoreCall::FinishInstall(_),
             )
@@ -536,45 +550,6 @@ impl Receiver {
             found: found.into(),
             expected: self.state.awaits().into(),
         }
-    }
-}
-
-/// The entries follow one another, their epochs never go back nor pass the session's, and their
-/// ranges lie in the volume (F17).
-fn check_entries(
-    previous: LogPosition,
-    ceiling: Epoch,
-    blocks: BlockCount,
-    entries: &[LogEntry<Bytes>],
-) -> Result<(), Refusal> {
-    let mut before = previous;
-    for entry in entries {
-        if before.lsn.checked_next() != Some(entry.lsn) {
-            return Err(Refusal::NotContiguous {
-                expected: before.lsn.checked_next().unwrap_or(Lsn::MAX),
-                found: entry.lsn,
-            });
-        }
-        if entry.epoch < before.epoch || entry.epoch > ceiling || entry.epoch.0 == 0 {
-            return Err(Refusal::EntryEpoch {
-                found: entry.epoch,
-                floor: before.epoch,
-                ceiling,
-            });
-        }
-        check_range(entry.range, blocks)?;
-        before = LogPosition {
-            lsn: entry.lsn,
-            epoch: entry.epoch,
-        };
-    }
-    Ok(())
-}
-
-fn check_range(range: Option<BlockRange>, blocks: BlockCount) -> Result<(), Refusal> {
-    match range {
-        Some(range) if !range.is_within(blocks) => Err(Refusal::OutOfBounds { range, blocks }),
-        Some(_) | None => Ok(()),
     }
 }
 

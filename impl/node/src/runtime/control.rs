@@ -11,7 +11,7 @@ mod server;
 
 pub use client::{ControlClient, NodePlace};
 pub use copy::{CopyAuthority, CopyReply, CopyRequest};
-pub use order::{Order, OrderReply};
+pub use order::{ChunkRow, Order, OrderReply};
 pub use problem::{Problem, ProblemKind};
 pub use request::{
     ControlError, ControlReply, ControlRequest, MemberPlan, NodeFacts, SettingsChange, VolumePlan,

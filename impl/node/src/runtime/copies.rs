@@ -156,6 +156,11 @@ fn of_store(
             let blocks = what.iter().map(BlockState::text).collect();
             CopyReply::States { from, to, blocks }
         }
+        CopyRequest::Snapshots => {
+            let found = volume.snapshots().map_err(refused)?;
+            let snapshots = found.iter().map(|info| info.id.to_string()).collect();
+            CopyReply::Snapshots { snapshots }
+        }
         CopyRequest::Content { block } => {
             let Seen { from, to, what } = content(volume, block).map_err(refused)?;
             let content = hexadecimal(&what);

@@ -16,6 +16,7 @@ mod copies_set;
 mod gate;
 mod lease;
 mod membership;
+mod operations;
 mod pace;
 mod rebuilds;
 mod recovery;
@@ -49,6 +50,8 @@ use uncommitted::Uncommitted;
 
 pub(crate) use copies_set::{MEMBERS_MAX, with_member};
 pub use gate::IoFailure;
+pub(crate) use operations::SnapshotChunk;
+pub use operations::SnapshotRow;
 pub use rebuilds::RebuildStatus;
 pub(crate) use recovery::Recovery;
 pub use source::SessionSource;
@@ -149,6 +152,8 @@ pub struct Primary {
     rebuilds: Mutex<Rebuilds>,
     /// How far a verification is.
     verifying: watch::Sender<Option<VerifyStatus>>,
+    /// One operation on the whole volume at a time.
+    operating: tokio::sync::Mutex<()>,
     /// One change of the in-sync set at a time.
     membership: tokio::sync::Mutex<()>,
     /// One record at a time is taken note of, whole.
@@ -179,6 +184,7 @@ impl Primary {
             finished: watch::Sender::new(false),
             rebuilds: Mutex::default(),
             verifying: watch::Sender::new(None),
+            operating: tokio::sync::Mutex::new(()),
             membership: tokio::sync::Mutex::new(()),
             adopting: Mutex::new(()),
             services,

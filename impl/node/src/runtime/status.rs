@@ -55,6 +55,9 @@ pub struct VolumeStatus {
     pub name: Option<String>,
     /// The store here.
     pub store: StoreId,
+    /// Its size as of the checkpoint, in blocks.
+    #[serde(default)]
+    pub blocks: u64,
     /// Bytes of its log.
     pub log_bytes: u64,
     /// What this node is in it.

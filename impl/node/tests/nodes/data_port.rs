@@ -96,7 +96,7 @@ async fn f91_a_hello_that_is_refused_deposes_nobody_and_promises_nothing() {
     let (mut primary, _) = place.primary(volume, 1, 1, START).await;
     place.mint(volume).await;
     let mut other_size = place.stranger(volume, 2, 1).await;
-    other_size.hello(BLOCKS + 1, START).await;
+    other_size.hello(BLOCKS - 1, START).await;
     assert!(matches!(other_size.refusal().await, Refusal::Size { .. }));
     let mut other_version = place.stranger(volume, 2, 1).await;
     let mut versions = SUPPORTED_VERSIONS;

@@ -266,5 +266,9 @@ fn a_manifest_of_another_plan_is_refused() {
     for manifest in wrong {
         assert!(target.manifest(&manifest).is_err());
     }
-    assert!(RebuildTarget::new(plan, 2).is_err());
+    let less = plan.blocks - 1;
+    assert!(
+        RebuildTarget::new(plan, less).is_err(),
+        "larger than the volume"
+    );
 }

@@ -358,7 +358,7 @@ fn f37_no_entry_is_applied_while_a_base_is_being_installed() {
         blocks: BLOCKS,
     }));
     let call = receiver.frame(begin.clone(), DURING);
-    assert_eq!(call, Ok(Some(StoreCall::BeginInstall)));
+    assert_eq!(call, Ok(Some(StoreCall::BeginInstall { blocks: BLOCKS })));
     assert_eq!(
         receiver.done(StoreOutcome::InstallBegun),
         Ok(Some(Message::RebuildReady))
@@ -382,7 +382,7 @@ fn a_hello_of_another_size_or_version_is_refused_with_what_is_here() {
     };
     let other_size = Hello {
         versions: SUPPORTED_VERSIONS,
-        blocks: BLOCKS + 1,
+        blocks: BLOCKS - 1,
         head: PRIMARY_HEAD,
         primary: primary(),
         store: LEADER,
@@ -469,7 +469,7 @@ fn f91_a_hello_that_is_refused_asks_nothing_of_the_store() {
     let check = |epoch, session, blocks| {
         receiver.check_hello(Epoch(epoch), SessionId(session), &hello(blocks), DURING)
     };
-    assert!(matches!(check(9, 1, BLOCKS + 1), Err(Refusal::Size { .. })));
+    assert!(matches!(check(9, 1, BLOCKS - 1), Err(Refusal::Size { .. })));
     assert!(matches!(
         check(4, 9, BLOCKS),
         Err(Refusal::StaleEpoch { .. })

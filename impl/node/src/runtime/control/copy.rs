@@ -25,6 +25,8 @@ pub enum CopyRequest {
         /// The chunk, of 256 blocks.
         chunk: u64,
     },
+    /// Which snapshots it has.
+    Snapshots,
     /// The content of a block.
     Content {
         /// The block.
@@ -62,6 +64,11 @@ pub enum CopyReply {
         to: Lsn,
         /// Its content, in hexadecimal.
         content: String,
+    },
+    /// The names of its snapshots.
+    Snapshots {
+        /// In order.
+        snapshots: Vec<String>,
     },
     /// It is written, and was read back.
     Repaired,

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use holdfast_types::{ReplicaId, VolumeRecord};
+use holdfast_types::{BlockCount, ReplicaId, SnapshotLabel, VolumeId, VolumeRecord};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::super::primary::VerifyReport;
+use super::super::primary::{SnapshotRow, VerifyReport};
 use super::problem::{Problem, ProblemKind};
 use super::request::MemberPlan;
 
@@ -42,6 +42,59 @@ pub enum Order {
         #[serde(default)]
         repair: bool,
     },
+    /// Make a snapshot of everything acknowledged so far.
+    SnapshotCreate {
+        /// Its label, unique in the volume.
+        label: SnapshotLabel,
+    },
+    /// Tell of every snapshot.
+    SnapshotList {},
+    /// Give a snapshot up.
+    SnapshotDelete {
+        /// Its name or label.
+        snapshot: String,
+    },
+    /// Have the volume hold what a snapshot holds.
+    SnapshotRestore {
+        /// Its name or label.
+        snapshot: String,
+    },
+    /// Read a piece of a snapshot.
+    SnapshotChunk {
+        /// Its name or label.
+        snapshot: String,
+        /// The chunk, of 256 blocks.
+        index: u64,
+    },
+    /// Say whether an image may be imported: it has to fit, and the volume has to be empty.
+    ImportCheck {
+        /// Blocks of the image.
+        blocks: BlockCount,
+    },
+    /// Write a piece of an image.
+    ImportChunk {
+        /// The first block.
+        block: u64,
+        /// At most 64 blocks, in hexadecimal.
+        content: String,
+        /// Whether it is the last: then all of it is durable by the answer.
+        #[serde(default)]
+        last: bool,
+    },
+    /// Make the volume larger.
+    Grow {
+        /// The new size.
+        blocks: BlockCount,
+    },
+}
+
+/// A piece of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChunkRow {
+    /// Its content, in hexadecimal.
+    pub content: String,
+    /// The SHA-256 of it, in hexadecimal.
+    pub sha256: String,
 }
 
 /// What came of an order.
@@ -54,6 +107,27 @@ pub enum OrderReply {
         replica: ReplicaId,
         /// What its base is held to, in bytes per second.
         rate: Option<u64>,
+    },
+    /// It is done.
+    Done,
+    /// A snapshot was made.
+    Snapshot {
+        /// The snapshot.
+        snapshot: SnapshotRow,
+    },
+    /// The snapshots, the oldest first.
+    Snapshots {
+        /// All of them.
+        snapshots: Vec<SnapshotRow>,
+    },
+    /// A piece of a snapshot.
+    Chunk {
+        /// The volume.
+        volume: VolumeId,
+        /// The snapshot.
+        snapshot: SnapshotRow,
+        /// `None` beyond the last one.
+        chunk: Option<ChunkRow>,
     },
     /// The record was changed.
     Changed {
@@ -68,7 +142,20 @@ pub enum OrderReply {
 }
 
 /// The names of all orders.
-const NAMES: [&str; 4] = ["rebuild", "add", "remove", "verify"];
+const NAMES: [&str; 12] = [
+    "rebuild",
+    "add",
+    "remove",
+    "verify",
+    "snapshot-create",
+    "snapshot-list",
+    "snapshot-delete",
+    "snapshot-restore",
+    "snapshot-chunk",
+    "import-check",
+    "import-chunk",
+    "grow",
+];
 
 impl Order {
     /// Its name, as it stands in the route.
@@ -79,6 +166,14 @@ impl Order {
             Self::Add { .. } => NAMES[1],
             Self::Remove { .. } => NAMES[2],
             Self::Verify { .. } => NAMES[3],
+            Self::SnapshotCreate { .. } => NAMES[4],
+            Self::SnapshotList {} => NAMES[5],
+            Self::SnapshotDelete { .. } => NAMES[6],
+            Self::SnapshotRestore { .. } => NAMES[7],
+            Self::SnapshotChunk { .. } => NAMES[8],
+            Self::ImportCheck { .. } => NAMES[9],
+            Self::ImportChunk { .. } => NAMES[10],
+            Self::Grow { .. } => NAMES[11],
         }
     }
 
@@ -89,8 +184,16 @@ impl Order {
             Self::Add { .. } => Duration::from_secs(240),
             // To leave the set, and to show that nothing depends on the copy.
             Self::Rebuild { .. } | Self::Remove { .. } => Duration::from_secs(60),
-            // Everything that the copies hold is read.
-            Self::Verify { .. } => Duration::from_secs(7 * 24 * 3600),
+            // Every copy carries it out when its write-back gets there.
+            Self::SnapshotCreate { .. }
+            | Self::SnapshotDelete { .. }
+            | Self::SnapshotRestore { .. }
+            | Self::Grow { .. } => Duration::from_secs(240),
+            Self::SnapshotList {} | Self::SnapshotChunk { .. } | Self::ImportChunk { .. } => {
+                Duration::from_secs(60)
+            }
+            // Everything that the copies, or this one, hold is read.
+            Self::Verify { .. } | Self::ImportCheck { .. } => Duration::from_secs(7 * 24 * 3600),
         }
     }
 
@@ -123,7 +226,7 @@ mod tests {
     use holdfast_types::ReplicaId;
     use serde_json::{Value, json};
 
-    use super::{MemberPlan, NAMES, Order, ProblemKind};
+    use super::{MemberPlan, NAMES, Order, ProblemKind, SnapshotLabel};
 
     fn all() -> Vec<Order> {
         let replica = ReplicaId::new("b").unwrap();
@@ -143,6 +246,27 @@ mod tests {
                 force: true,
             },
             Order::Verify { repair: true },
+            Order::SnapshotCreate {
+                label: SnapshotLabel::new("before").unwrap(),
+            },
+            Order::SnapshotList {},
+            Order::SnapshotDelete {
+                snapshot: "1-1".into(),
+            },
+            Order::SnapshotRestore {
+                snapshot: "before".into(),
+            },
+            Order::SnapshotChunk {
+                snapshot: "1-1".into(),
+                index: 7,
+            },
+            Order::ImportCheck { blocks: 9 },
+            Order::ImportChunk {
+                block: 3,
+                content: "00ff".into(),
+                last: true,
+            },
+            Order::Grow { blocks: 10 },
         ]
     }
 

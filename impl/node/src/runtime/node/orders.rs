@@ -9,13 +9,14 @@ use holdfast_types::{
 };
 
 use super::super::control::{
-    ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, Order, OrderReply,
-    Problem, ProblemKind, SettingsChange,
+    ChunkRow, ControlClient, ControlError, ControlReply, ControlRequest, MemberPlan, Order,
+    OrderReply, Problem, ProblemKind, SettingsChange,
 };
-use super::super::primary::{Primary, Recovery, with_member};
+use super::super::primary::{Primary, Recovery, SnapshotChunk, with_member};
 use super::NodeShared;
 use crate::controller::drive::tell_members;
 use crate::tls::Expected;
+use crate::verify::{bytes_of, hexadecimal};
 
 /// How long the primary may take to change the record.
 const CHANGE_WAIT: Duration = Duration::from_secs(40);
@@ -74,6 +75,49 @@ impl NodeShared {
                 Order::Verify { repair } => OrderReply::Verified {
                     report: Box::new(primary.verify(repair).await?),
                 },
+                Order::SnapshotCreate { label } => OrderReply::Snapshot {
+                    snapshot: primary.create_snapshot(label).await?,
+                },
+                Order::SnapshotList {} => OrderReply::Snapshots {
+                    snapshots: primary.snapshots()?,
+                },
+                Order::SnapshotDelete { snapshot } => {
+                    primary.delete_snapshot(&snapshot).await?;
+                    OrderReply::Done
+                }
+                Order::SnapshotRestore { snapshot } => {
+                    primary.restore_snapshot(&snapshot).await?;
+                    OrderReply::Done
+                }
+                Order::SnapshotChunk { snapshot, index } => {
+                    let (snapshot, chunk) = primary.snapshot_chunk(&snapshot, index)?;
+                    OrderReply::Chunk {
+                        volume: primary.volume(),
+                        snapshot,
+                        chunk: chunk.as_ref().map(chunk_row),
+                    }
+                }
+                Order::ImportCheck { blocks } => {
+                    primary.check_import(blocks).await?;
+                    OrderReply::Done
+                }
+                Order::ImportChunk {
+                    block,
+                    content,
+                    last,
+                } => {
+                    let content = bytes_of(&content)
+                        .ok_or_else(|| Problem::invalid("the content is not hexadecimal"))?;
+                    primary.import(block, content, last).await?;
+                    OrderReply::Done
+                }
+                Order::Grow { blocks } => {
+                    primary.grow(blocks).await?;
+                    let record = self.authority.read(primary.volume()).await?.record;
+                    tell_members(&self.protection, &record).await;
+                    let record = Box::new(record);
+                    OrderReply::Changed { record }
+                }
             };
             Ok(ControlReply::Ordered(done))
         })
@@ -195,6 +239,13 @@ impl NodeShared {
                 Problem::new(ProblemKind::Unavailable, what)
             }
         })
+    }
+}
+
+fn chunk_row(chunk: &SnapshotChunk) -> ChunkRow {
+    ChunkRow {
+        content: hexadecimal(&chunk.content),
+        sha256: hexadecimal(&chunk.sha256),
     }
 }
 

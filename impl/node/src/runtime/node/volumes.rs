@@ -197,6 +197,7 @@ impl NodeShared {
             volume,
             name: record.map(|record| record.name.clone()),
             store: store.store_id(),
+            blocks: store.blocks(),
             log_bytes: store.log_bytes(),
             role,
             promised: promise.epoch,

@@ -8,7 +8,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use holdfast_blockvol::{AppendError, ReadError};
+use holdfast_blockvol::{AppendError, ReadError, ReadPoint};
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Lsn, ReplicaId};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -88,7 +88,7 @@ impl Primary {
         };
         let read = match at_once {
             Some(point) => Ok(point),
-            None => block_in_place(|| volume.read(range, buffer)),
+            None => self.read_after_restore(range, buffer, deadline).await?,
         };
         let point = read.map_err(|error| match error {
             error @ (ReadError::OutOfBounds { .. } | ReadError::BufferSize { .. }) => {
@@ -110,6 +110,30 @@ impl Primary {
                 .await?;
         }
         self.admitted(deadline).await
+    }
+
+    /// Reads from the store; while a snapshot is being restored, waits for it.
+    async fn read_after_restore(
+        &self,
+        range: BlockRange,
+        buffer: &mut [u8],
+        deadline: Instant,
+    ) -> Result<Result<ReadPoint, ReadError>, IoFailure> {
+        let mut moved = self.store.moved();
+        loop {
+            moved.borrow_and_update();
+            let read = block_in_place(|| self.store.volume().read(range, buffer));
+            let Err(ReadError::Restoring { lsn }) = read else {
+                return Ok(read);
+            };
+            tokio::select! {
+                _ = moved.changed() => {}
+                () = tokio::time::sleep_until(deadline) => {
+                    return Err(self.timed_out("a snapshot to be restored", lsn));
+                }
+                reason = self.until_stopped() => return Err(IoFailure::Stopped { reason }),
+            }
+        }
     }
 
     /// Logs a change and waits until the commit rule lets it be acknowledged.
@@ -167,7 +191,7 @@ impl Primary {
         self.admitted(deadline).await
     }
 
-    async fn committed(&self, lsn: Lsn, deadline: Instant) -> Result<(), IoFailure> {
+    pub(super) async fn committed(&self, lsn: Lsn, deadline: Instant) -> Result<(), IoFailure> {
         if self.progress().committed < lsn {
             self.want_durable(lsn);
         }
@@ -239,7 +263,7 @@ impl Primary {
 
     /// Waits until the uncommitted log leaves room for another entry, and no base transfer has to
     /// catch up first.
-    async fn below_the_bound(&self, deadline: Instant) -> Result<(), IoFailure> {
+    pub(super) async fn below_the_bound(&self, deadline: Instant) -> Result<(), IoFailure> {
         let mut progress = self.progress.subscribe();
         let mut pace = self.pace_moved.subscribe();
         loop {
@@ -270,7 +294,7 @@ impl Primary {
     }
 
     /// Waits for service and a valid lease.
-    async fn admitted(&self, deadline: Instant) -> Result<(), IoFailure> {
+    pub(super) async fn admitted(&self, deadline: Instant) -> Result<(), IoFailure> {
         loop {
             if let Some(reason) = self.stop_reason() {
                 return Err(IoFailure::Stopped { reason });

@@ -38,7 +38,7 @@ impl SessionSource {
     pub fn give(&mut self, want: Want) -> Given {
         let given = match want {
             Want::Greeting => Ok(Given::Greeting {
-                blocks: self.store.volume().blocks(),
+                blocks: self.store.volume().blocks_at_head(),
                 last: self.store.last(),
                 primary: self.primary.clone(),
                 store: self.store.volume().store_id(),

@@ -48,7 +48,7 @@ const COPY_WAIT: Duration = Duration::from_secs(10);
 
 /// An in-sync copy of another node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Copy {
+pub(super) struct Copy {
     endpoint: Endpoint,
     session: SessionId,
 }
@@ -105,7 +105,7 @@ impl Primary {
     }
 
     /// Every other copy, those that are not in sync left out.
-    fn in_sync_copies(&self, report: &mut VerifyReport) -> BTreeMap<ReplicaId, Copy> {
+    pub(super) fn in_sync_copies(&self, report: &mut VerifyReport) -> BTreeMap<ReplicaId, Copy> {
         let record = self.record();
         let mut copies = BTreeMap::new();
         for (replica, member) in &record.members {
@@ -354,7 +354,7 @@ impl Primary {
         }
     }
 
-    fn of_copy(&self, copy: &Copy, what: CopyRequest) -> ControlRequest {
+    pub(super) fn of_copy(&self, copy: &Copy, what: CopyRequest) -> ControlRequest {
         ControlRequest::Copy {
             authority: CopyAuthority {
                 volume: self.volume,
@@ -365,7 +365,7 @@ impl Primary {
         }
     }
 
-    fn client(&self, replica: &ReplicaId, copy: &Copy) -> ControlClient {
+    pub(super) fn client(&self, replica: &ReplicaId, copy: &Copy) -> ControlClient {
         let client = ControlClient::tcp(copy.endpoint.control, COPY_WAIT);
         client.under(&self.services.protection, Expected::Node(replica.clone()))
     }

@@ -168,10 +168,10 @@ impl ReplicaLink {
                 self.store.volume().request_sync();
                 return Ok(Performed::Begun);
             }
-            StoreCall::BeginInstall => {
+            StoreCall::BeginInstall { blocks } => {
                 // Before the first byte goes: from here on it holds less than it acknowledged.
                 self.store.note_emptied();
-                let install = self.store.volume().begin_install();
+                let install = self.store.volume().begin_install_of(blocks);
                 self.install = Some(install.map_err(store_failed)?);
                 StoreOutcome::InstallBegun
             }
