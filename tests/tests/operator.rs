@@ -356,3 +356,59 @@ fn f78_a_snapshot_is_exported_verified_imported_elsewhere_and_restored_and_a_vol
         ""
     );
 }
+
+#[test]
+fn f85_a_volume_is_deleted_on_its_own_word_alone_and_its_name_is_free() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::start(dir.path(), &["a", "b"]);
+    let made = cluster.create_of("v", "64MiB", &["a", "b"], &[]);
+    let id = made["volume"].as_str().unwrap().to_owned();
+    let primary = cluster.serving("v");
+    let other = if primary == "a" { "b" } else { "a" };
+    cluster.until_in_sync("v", other);
+    let uri = cluster.node(&primary).uri("v");
+    Tool::QemuIo.run(["-f", "raw", &uri, "-c", "write -P 0x5a 0 1M", "-c", "flush"]);
+    let mut load = load(&uri, dir.path());
+    cluster.until("a client is attached", || {
+        let told = cluster.volume(&primary, "v")?;
+        (told["clients"] != 0)
+            .then_some(())
+            .ok_or_else(|| told.to_string())
+    });
+    let delete = |yes: &str, more: &[&str]| {
+        cluster.ask_keeper(&[&["volume", "delete", "v", "--yes", yes], more].concat())
+    };
+    assert_eq!(delete("w", &[]).code, Some(2));
+    let attached = delete("v", &[]);
+    assert!(
+        attached.code == Some(1) && attached.stderr.contains("attached"),
+        "{attached:?}"
+    );
+    assert!(load.ended().is_none(), "{}", load.log());
+    let store = |node: &str| cluster.node(node).directory.join("volumes").join(&id);
+    let (here, there) = (store(&primary), store(other));
+    assert!(here.exists() && there.exists());
+    let other = other.to_owned();
+    cluster.kill(&other);
+    let deleted = cluster.ask_keeper(&["volume", "delete", "v", "--yes", "v", "--force"]);
+    assert_eq!(deleted.code, Some(0), "{deleted:?}");
+    load.kill();
+    cluster.until("the copy is gone", || {
+        (!here.exists())
+            .then_some(())
+            .ok_or_else(|| format!("{here:?}"))
+    });
+    assert!(there.exists(), "its node is away");
+    cluster.start_node(&other);
+    cluster.until("the other copy is gone too", || {
+        (!there.exists())
+            .then_some(())
+            .ok_or_else(|| format!("{there:?}"))
+    });
+    assert_eq!(cluster.ask_keeper(&["volume", "show", "v"]).code, Some(1));
+    let anew = cluster.create("v", &["a", "b"], &[]);
+    assert_ne!(anew["volume"], id.as_str());
+    let _ = cluster.serving("v");
+    let empty = content(&cluster, "v", dir.path());
+    assert!(empty.iter().all(|byte| *byte == 0));
+}

@@ -83,6 +83,10 @@ pub struct Recorded {
     /// The last replica that was primary, in whatever epoch: the only one that a `best_effort`
     /// volume may be promoted on unforced. `None` before the first promotion.
     pub last_primary: Option<ReplicaId>,
+    /// The volume was deleted, for good: the record stays, so that a node which was away learns of it and
+    /// gives its copy up (`docs/decisions/038-*`).
+    #[serde(default)]
+    pub deleted: bool,
 }
 
 /// Who asks for the lease of an epoch.
@@ -241,6 +245,10 @@ pub trait Authority: Send + Sync + 'static {
     /// others may hold entries of an epoch that was minted twice, so they come back by a rebuild
     /// (F85, `docs/decisions/044-*`).
     fn recover(&self, request: RecoverRequest) -> Answer<'_, Recorded>;
+
+    /// Deletes a volume whose record is still at `expected` and has no primary, for good: from here on
+    /// nothing of it changes, nobody leads it, and its name is free.
+    fn delete(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded>;
 
     /// Grants or renews the lease of an epoch to the one incarnation that has it.
     fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant>;

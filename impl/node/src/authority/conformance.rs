@@ -93,6 +93,7 @@ pub async fn check(rig: &mut impl Rig) {
     a_confirmed_stop_ends_the_lease_at_once_and_for_good(rig).await;
     a_restart_waits_out_a_whole_lease_and_forgets_nothing(rig).await;
     a_recovery_goes_beyond_every_promise_with_one_recorded_store(rig).await;
+    a_deleted_volume_stays_deleted_and_gives_its_name_up(rig).await;
 }
 
 async fn a_recovery_goes_beyond_every_promise_with_one_recorded_store(rig: &mut impl Rig) {
@@ -164,9 +165,63 @@ async fn promote(rig: &impl Rig, record: &VolumeRecord, to: &str) -> VolumeRecor
     let Recorded {
         record,
         last_primary,
+        deleted: _,
     } = set.expect("an epoch without a primary takes one");
     assert_eq!(last_primary, Some(replica(to)));
     record
+}
+
+async fn a_deleted_volume_stays_deleted_and_gives_its_name_up(rig: &mut impl Rig) {
+    let record = promoted(rig, "gone").await;
+    let volume = record.volume;
+    let led = rig
+        .authority()
+        .delete(volume, RecordVersion::of(&record))
+        .await;
+    let refused = matches!(led, Err(AuthorityError::Refused { .. }));
+    assert!(refused, "it has a primary: {led:?}");
+    let minted = rig
+        .authority()
+        .mint_epoch(volume, RecordVersion::of(&record))
+        .await;
+    let minted = minted.expect("no lease was granted").record;
+    let stale = rig
+        .authority()
+        .delete(volume, RecordVersion::of(&record))
+        .await;
+    assert!(
+        matches!(stale, Err(AuthorityError::Conflict { .. })),
+        "{stale:?}"
+    );
+    let deleted = rig
+        .authority()
+        .delete(volume, RecordVersion::of(&minted))
+        .await;
+    let deleted = deleted.expect("nobody leads it");
+    assert!(deleted.deleted && deleted.record.revision > minted.revision);
+    rig.restart().await;
+    let authority = rig.authority();
+    assert_eq!(authority.read(volume).await, Ok(deleted.clone()));
+    let all = authority.volumes().await.expect("they are read");
+    assert!(all.contains(&deleted), "who was away must learn of it");
+    let version = RecordVersion::of(&deleted.record);
+    let mut led = deleted.record.clone();
+    led.primary = Some(replica("a"));
+    let lease = request(&led, Incarnation::random());
+    for changed in [
+        authority.mint_epoch(volume, version).await,
+        authority.compare_and_set(version, led).await,
+        authority.delete(volume, version).await,
+    ] {
+        let refused = matches!(changed, Err(AuthorityError::Refused { .. }));
+        assert!(refused, "it came back: {changed:?}");
+    }
+    assert!(authority.renew_lease(lease).await.is_err());
+    assert!(
+        authority.create(deleted.record).await.is_err(),
+        "an identity is for ever"
+    );
+    created(rig, "gone").await;
 }
 
 async fn a_volume_is_created_once(rig: &impl Rig) {
@@ -404,6 +459,9 @@ mod tests {
             let now = *self.now.lock().unwrap();
             Box::pin(async move { self.core.lock().unwrap().recover(&request, now) })
         }
+        fn delete(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded> {
+            Box::pin(async move { self.core.lock().unwrap().delete(volume, expected) })
+        }
         fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant> {
             let now = *self.now.lock().unwrap();
             Box::pin(async move { self.core.lock().unwrap().renew_lease(&request, now) })
@@ -455,7 +513,7 @@ mod tests {
             restarts: Cell::new(0),
         };
         check(&mut rig).await;
-        assert_eq!(rig.restarts.get(), 4, "the suite restarts what it tests");
+        assert_eq!(rig.restarts.get(), 5, "the suite restarts what it tests");
     }
 
     /// The same authority on the machine's clock, with short leases.

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::runtime::Clock;
 
-/// The version of the file format.
-const FORMAT: u32 = 1;
+/// The version of the file format. Version 1 has no deleted volumes, and is read.
+const FORMAT: u32 = 2;
 
 /// The largest record file that is read, in bytes.
 const MAX_FILE_BYTES: u64 = 4 << 20;
@@ -140,8 +140,10 @@ impl EmbeddedCore {
     /// When it, or its name, exists, or the record is no beginning of a volume.
     pub fn create(&mut self, mut record: VolumeRecord) -> Result<Recorded, AuthorityError> {
         let same = |entry: &&Entry| {
-            entry.recorded.record.volume == record.volume
-                || entry.recorded.record.name == record.name
+            let known = &entry.recorded;
+            // A deleted volume keeps its identity, and not its name.
+            known.record.volume == record.volume
+                || (!known.deleted && known.record.name == record.name)
         };
         if let Some(existing) = self.volumes.values().find(same) {
             return Err(AuthorityError::AlreadyExists {
@@ -154,6 +156,7 @@ impl EmbeddedCore {
         let recorded = Recorded {
             record,
             last_primary: None,
+            deleted: false,
         };
         self.write(&recorded, &LeaseClaim::default())?;
         self.volumes.insert(
@@ -190,6 +193,7 @@ impl EmbeddedCore {
             Recorded {
                 record,
                 last_primary,
+                deleted: false,
             },
             claim,
         )
@@ -244,6 +248,27 @@ impl EmbeddedCore {
             .map_err(|reason| AuthorityError::Refused { reason })?;
         recorded.record.revision = recorded.record.revision.next();
         recorded.last_primary = Some(request.keep.clone());
+        self.replace(recorded, claim)
+    }
+
+    /// Deletes a volume that nobody leads.
+    ///
+    /// # Errors
+    /// On a conflict, or while there is a primary: mint an epoch first.
+    pub fn delete(
+        &mut self,
+        volume: VolumeId,
+        expected: RecordVersion,
+    ) -> Result<Recorded, AuthorityError> {
+        let entry = self.entry_at(volume, expected)?;
+        let mut recorded = entry.recorded.clone();
+        if let Some(primary) = &recorded.record.primary {
+            let reason = format!("{primary} is its primary; mint another epoch first");
+            return Err(AuthorityError::Refused { reason });
+        }
+        let claim = entry.lease.claim.clone();
+        recorded.record.revision = recorded.record.revision.next();
+        recorded.deleted = true;
         self.replace(recorded, claim)
     }
 
@@ -329,6 +354,11 @@ impl EmbeddedCore {
         if found != expected {
             return Err(AuthorityError::Conflict { expected, found });
         }
+        if entry.recorded.deleted {
+            return Err(AuthorityError::Refused {
+                reason: "the volume was deleted".into(),
+            });
+        }
         Ok(entry)
     }
 
@@ -391,9 +421,9 @@ fn read_volume_file(path: &Path) -> Result<VolumeFile, OpenError> {
     let bytes = fs::read(path).map_err(io)?;
     let file: VolumeFile =
         serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;
-    if file.format != FORMAT {
+    if !(1..=FORMAT).contains(&file.format) {
         return Err(malformed(format!(
-            "format {}, this node reads format {FORMAT}",
+            "format {}, this node reads formats 1 to {FORMAT}",
             file.format
         )));
     }
@@ -485,6 +515,10 @@ impl Authority for EmbeddedAuthority {
             let mut core = self.core();
             core.recover(&request, self.now())
         })
+    }
+
+    fn delete(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded> {
+        Box::pin(async move { self.core().delete(volume, expected) })
     }
 
     fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant> {

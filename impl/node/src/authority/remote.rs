@@ -98,6 +98,10 @@ impl Authority for RemoteAuthority {
         Box::pin(self.ask_recorded(ControlRequest::AuthorityRecover(request)))
     }
 
+    fn delete(&self, volume: VolumeId, expected: RecordVersion) -> Answer<'_, Recorded> {
+        Box::pin(self.ask_recorded(ControlRequest::AuthorityDelete { volume, expected }))
+    }
+
     fn renew_lease(&self, request: LeaseRequest) -> Answer<'_, LeaseGrant> {
         Box::pin(async move {
             if let ControlReply::Lease(grant) =

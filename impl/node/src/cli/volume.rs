@@ -30,11 +30,27 @@ pub(super) enum VolumeCommand {
     Show(ShowArgs),
     /// Change when writes and flushes are acknowledged, while the volume is served.
     Set(SetArgs),
+    /// Delete a volume for good, with every copy of it, also those on nodes that are away.
+    Delete(DeleteArgs),
     /// Make a volume larger, on every copy, while it is served. New clients see the new size.
     Resize(ResizeArgs),
     /// The volume as it was at one moment: kept, restored, exported, imported.
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    /// Name or id.
+    volume: String,
+    /// Its name once more: nothing of it comes back.
+    #[arg(long, value_name = "NAME")]
+    yes: String,
+    /// Also while clients are attached, which are cut off.
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    at: At,
 }
 
 #[derive(Debug, Args)]
@@ -180,6 +196,7 @@ pub(super) async fn run(command: VolumeCommand) -> Result<(), Failure> {
         VolumeCommand::List(args) => list(args).await,
         VolumeCommand::Show(args) => show(args).await,
         VolumeCommand::Set(args) => set(args).await,
+        VolumeCommand::Delete(args) => delete(args).await,
         VolumeCommand::Resize(args) => resize(args).await,
         VolumeCommand::Snapshot(command) => snapshot::run(command).await,
     }
@@ -193,6 +210,36 @@ fn whole_blocks(size: u64) -> Result<u64, Failure> {
         )));
     }
     Ok(size / BLOCK_SIZE as u64)
+}
+
+async fn delete(args: DeleteArgs) -> Result<(), Failure> {
+    let request = ControlRequest::DeleteVolume {
+        volume: args.volume.clone(),
+        yes: args.yes,
+        force: args.force,
+    };
+    match args.at.ask(&request, SET_WAIT).await? {
+        ControlReply::Done => {}
+        ControlReply::Node(_)
+        | ControlReply::Store { .. }
+        | ControlReply::Fenced { .. }
+        | ControlReply::Recorded { .. }
+        | ControlReply::Records { .. }
+        | ControlReply::Ordered(_)
+        | ControlReply::Copy(_)
+        | ControlReply::Plan(_)
+        | ControlReply::Promoted { .. }
+        | ControlReply::Status(_)
+        | ControlReply::Events { .. }
+        | ControlReply::Lease(_)
+        | ControlReply::AuthorityError { .. }
+        | ControlReply::Failed { .. } => return Err(Failure::unexpected()),
+    }
+    println!(
+        "{}: deleted; each node removes its copy as it learns of it",
+        args.volume
+    );
+    Ok(())
 }
 
 async fn resize(args: ResizeArgs) -> Result<(), Failure> {

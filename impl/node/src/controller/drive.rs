@@ -106,7 +106,7 @@ pub(super) async fn carry_out(
 }
 
 /// Mints the next epoch, waiting for the old lease to run out.
-async fn mint(
+pub(super) async fn mint(
     authority: &Arc<dyn Authority>,
     protection: &Protection,
     volume: VolumeId,

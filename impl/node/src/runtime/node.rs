@@ -5,6 +5,7 @@
 //! is acted on only in an epoch that this store was fenced at (F91).
 
 mod assignments;
+mod deletion;
 mod drain;
 mod orders;
 mod requests;

@@ -94,6 +94,9 @@ pub struct VolumeStatus {
     pub record: Option<RecordStatus>,
     /// The lease, in milliseconds from now; only at the primary.
     pub lease_remaining_ms: Option<u64>,
+    /// Clients that are attached; only at the primary.
+    #[serde(default)]
+    pub clients: usize,
     /// How far a verification of the copies is; only at the primary, while there is one.
     #[serde(default)]
     pub verify: Option<VerifyStatus>,

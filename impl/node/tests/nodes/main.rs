@@ -9,3 +9,4 @@ mod mutual_tls;
 mod operator;
 mod peer;
 mod support;
+mod whole_volume;

@@ -1,19 +1,18 @@
-//! What an operator orders of a volume that is served: real files, real sockets.
+//! What an operator orders of the copies of a volume that is served: real files, real sockets.
 
-use crate::support::{BLOCKS, Cluster, Reference, pattern};
-use bytes::Bytes;
+use crate::support::{BLOCKS, Cluster, Reference};
 use holdfast_node::runtime::{
     ControlError, ControlReply, ControlRequest, Held, Order, OrderReply, Outcome, ProblemKind,
     RebuildStatus, VerifyReport,
 };
-use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, EntryKind, ReplicaId, SnapshotLabel};
+use holdfast_types::{BLOCK_SIZE, BlockRange, DurabilityMode, ReplicaId};
 
-fn id(name: &str) -> ReplicaId {
+pub(crate) fn id(name: &str) -> ReplicaId {
     ReplicaId::new(name).unwrap()
 }
 
 /// Gives an order for the volume of the test.
-async fn order(cluster: &Cluster, order: Order) -> Result<OrderReply, ControlError> {
+pub(crate) async fn order(cluster: &Cluster, order: Order) -> Result<OrderReply, ControlError> {
     let volume = "v".into();
     let asked = ControlRequest::Order { volume, order };
     let ControlReply::Ordered(reply) = cluster.try_ask(&asked).await? else {
@@ -23,20 +22,20 @@ async fn order(cluster: &Cluster, order: Order) -> Result<OrderReply, ControlErr
 }
 
 /// Why an order was refused.
-async fn refused(cluster: &Cluster, given: Order) -> (ProblemKind, String) {
+pub(crate) async fn refused(cluster: &Cluster, given: Order) -> (ProblemKind, String) {
     match order(cluster, given).await {
         Err(ControlError::Failed { problem }) => (problem.kind, problem.what),
         other => panic!("not refused: {other:?}"),
     }
 }
 
-fn rebuild(replica: &str, rate: Option<u64>) -> Order {
+pub(crate) fn rebuild(replica: &str, rate: Option<u64>) -> Order {
     let replica = id(replica);
     Order::Rebuild { replica, rate }
 }
 
 /// The copies that are not the primary.
-fn others(own: &ReplicaId) -> [&'static str; 2] {
+pub(crate) fn others(own: &ReplicaId) -> [&'static str; 2] {
     let mut others = ["a", "b", "c"].into_iter().filter(|n| *n != own.as_str());
     [others.next().unwrap(), others.next().unwrap()]
 }
@@ -130,7 +129,7 @@ async fn t4_a_rebuild_that_the_volume_cannot_afford_is_refused_and_changes_nothi
     cluster.all_copies_equal(&reference).await;
 }
 
-async fn verify(cluster: &Cluster, repair: bool) -> VerifyReport {
+pub(crate) async fn verify(cluster: &Cluster, repair: bool) -> VerifyReport {
     match order(cluster, Order::Verify { repair }).await.unwrap() {
         OrderReply::Verified { report } => *report,
         other @ (OrderReply::Rebuilding { .. }
@@ -145,7 +144,7 @@ async fn verify(cluster: &Cluster, repair: bool) -> VerifyReport {
 }
 
 /// Waits until every block of a copy is in its image.
-async fn until_written_back(cluster: &Cluster, name: &str) {
+pub(crate) async fn until_written_back(cluster: &Cluster, name: &str) {
     let store = cluster.node(name).store(cluster.volume).unwrap();
     cluster
         .until("everything is written back", |_| {
@@ -408,152 +407,4 @@ async fn a_copy_is_removed_only_if_the_volume_goes_on_unless_somebody_says_so() 
     reference.write(&primary, 4, 4, 2).await;
     primary.flush().await.unwrap();
     assert_eq!(cluster.blocks_at(two), cluster.blocks_at(own.as_str()));
-}
-
-async fn made(cluster: &Cluster, label: &str) -> String {
-    let label = SnapshotLabel::new(label).unwrap();
-    let reply = order(cluster, Order::SnapshotCreate { label }).await;
-    let OrderReply::Snapshot { snapshot } = reply.unwrap() else {
-        panic!("not a snapshot");
-    };
-    snapshot.snapshot
-}
-
-async fn labels(cluster: &Cluster) -> Vec<String> {
-    let reply = order(cluster, Order::SnapshotList {}).await;
-    let OrderReply::Snapshots { snapshots } = reply.unwrap() else {
-        panic!("not a list");
-    };
-    let labels = snapshots.iter();
-    labels.map(|row| row.label.as_str().to_owned()).collect()
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn f78_f79_a_snapshot_is_the_same_on_every_copy_and_is_restored_after_a_failover() {
-    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
-    let primary = cluster.serving().await;
-    let mut reference = Reference::new();
-    reference.write(&primary, 0, 40, 1).await;
-    let own = primary.record().primary.unwrap();
-    for other in others(&own) {
-        cluster.until_in_sync(other).await;
-    }
-    let snapshot = made(&cluster, "first").await;
-    let then = reference.clone();
-    let label = SnapshotLabel::new("first").unwrap();
-    let (kind, _) = refused(&cluster, Order::SnapshotCreate { label }).await;
-    assert_eq!(kind, ProblemKind::Refused, "one label names one snapshot");
-    reference.write(&primary, 10, 60, 2).await;
-    made(&cluster, "second").await;
-    assert_eq!(labels(&cluster).await, ["first", "second"]);
-    let chunk = Order::SnapshotChunk {
-        snapshot: snapshot.clone(),
-        index: 0,
-    };
-    let OrderReply::Chunk {
-        chunk: Some(chunk), ..
-    } = order(&cluster, chunk).await.unwrap()
-    else {
-        panic!("no chunk");
-    };
-    let content = holdfast_node::verify::bytes_of(&chunk.content).unwrap();
-    assert_eq!(content[20 * BLOCK_SIZE..][..BLOCK_SIZE], *then.block(20));
-    assert_eq!(content[60 * BLOCK_SIZE..][..BLOCK_SIZE], [0; BLOCK_SIZE]);
-
-    let record = cluster.promote().await;
-    assert!(record.primary.is_some());
-    let primary = cluster.serving().await;
-    for name in others(primary.record().primary.as_ref().unwrap()) {
-        cluster.until_in_sync(name).await;
-    }
-    assert_eq!(labels(&cluster).await, ["first", "second"]);
-    let restore = Order::SnapshotRestore { snapshot };
-    assert_eq!(order(&cluster, restore).await.unwrap(), OrderReply::Done);
-    let mut block = vec![0; BLOCK_SIZE];
-    let range = BlockRange::new(20, 1).unwrap();
-    primary.read(range, &mut block).await.unwrap();
-    assert_eq!(block, then.block(20));
-    for name in ["a", "b", "c"] {
-        until_written_back(&cluster, name).await;
-    }
-    cluster.all_copies_equal(&then).await;
-    let delete = |snapshot: &str| Order::SnapshotDelete {
-        snapshot: snapshot.into(),
-    };
-    order(&cluster, delete("second")).await.unwrap();
-    assert_eq!(labels(&cluster).await, ["first"]);
-    let (kind, _) = refused(&cluster, delete("second")).await;
-    assert_eq!(kind, ProblemKind::NotFound);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_volume_grows_on_every_copy_one_that_was_away_and_one_that_is_rebuilt_included() {
-    let mut cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
-    let primary = cluster.serving().await;
-    let mut reference = Reference::new();
-    reference.write(&primary, 0, 40, 1).await;
-    let own = primary.record().primary.unwrap();
-    let [one, two] = others(&own);
-    for other in [one, two] {
-        cluster.until_in_sync(other).await;
-    }
-    let grow = |blocks| Order::Grow { blocks };
-    let (kind, _) = refused(&cluster, grow(BLOCKS - 1)).await;
-    assert_eq!(kind, ProblemKind::Refused);
-    let (kind, _) = refused(&cluster, grow(u64::MAX)).await;
-    assert_eq!(kind, ProblemKind::Invalid);
-    cluster.crash(one).await;
-    order(&cluster, grow(BLOCKS * 2)).await.unwrap();
-    assert_eq!(
-        (primary.record().blocks, primary.blocks()),
-        (BLOCKS * 2, BLOCKS * 2)
-    );
-    let end = BlockRange::new(BLOCKS * 2 - 4, 4).unwrap();
-    let data = Bytes::from(pattern(BLOCKS * 2 - 4, 4, 7));
-    primary
-        .write(EntryKind::Write, end, data.clone(), true)
-        .await
-        .unwrap();
-    // It missed the growing, and finds it in the log.
-    cluster.restart(one).await;
-    cluster.until_in_sync(one).await;
-    // This one gets the larger image whole.
-    cluster.crash(two).await;
-    cluster.replace_disk(two);
-    cluster.restart(two).await;
-    cluster.until_in_sync(two).await;
-    primary.flush().await.unwrap();
-    for name in [own.as_str(), one, two] {
-        let store = cluster.node(name).store(cluster.volume).unwrap();
-        cluster
-            .until("every copy has grown", |_| store.blocks() == BLOCKS * 2)
-            .await;
-        let mut found = vec![0; 4 * BLOCK_SIZE];
-        store.read(end, &mut found).unwrap();
-        assert_eq!(found, data, "{name}");
-    }
-    assert!(verify(&cluster, false).await.findings.is_empty());
-    cluster.all_copies_equal(&reference).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_snapshot_that_a_member_lacks_is_not_restored() {
-    let cluster = Cluster::start(&["a", "b", "c"], DurabilityMode::SyncQuorum).await;
-    let primary = cluster.serving().await;
-    let mut reference = Reference::new();
-    reference.write(&primary, 0, 40, 1).await;
-    let own = primary.record().primary.unwrap();
-    let [one, two] = others(&own);
-    for other in [one, two] {
-        cluster.until_in_sync(other).await;
-    }
-    let snapshot = made(&cluster, "before").await;
-    reference.write(&primary, 0, 40, 2).await;
-    order(&cluster, rebuild(one, None)).await.unwrap();
-    cluster.until_in_sync(one).await;
-    let restore = Order::SnapshotRestore { snapshot };
-    let (kind, what) = refused(&cluster, restore).await;
-    assert_eq!(kind, ProblemKind::Refused);
-    assert!(what.contains(one) && what.contains("rebuilt"), "{what}");
-    cluster.all_copies_equal(&reference).await;
 }

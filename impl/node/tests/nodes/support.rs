@@ -340,6 +340,14 @@ impl Cluster {
         std::fs::remove_dir_all(place.config.node.data_dir.join("volumes")).unwrap();
     }
 
+    /// Whether a node has any file of the test's volume.
+    pub(crate) fn keeps_files(&self, name: &str) -> bool {
+        let volumes = self.places[name].config.node.data_dir.join("volumes");
+        let id = self.volume.to_string();
+        let mut found = std::fs::read_dir(volumes).unwrap();
+        found.any(|item| item.unwrap().file_name().to_string_lossy().contains(&id))
+    }
+
     /// Flips one bit of a block of a node's image, as a disk does.
     pub(crate) fn rot(&self, name: &str, block: u64) {
         use std::os::unix::fs::FileExt;

@@ -143,6 +143,15 @@ pub enum ControlRequest {
         /// What.
         order: Order,
     },
+    /// Delete a volume for good, with every copy of it.
+    DeleteVolume {
+        /// The volume, by name or id.
+        volume: String,
+        /// Its name once more.
+        yes: String,
+        /// Whether clients that are attached are cut off.
+        force: bool,
+    },
     /// What moving the primary would decide.
     Plan {
         /// The volume, by name or id.
@@ -212,6 +221,13 @@ pub enum ControlRequest {
         expected: RecordVersion,
     },
     /// To the authority that this node serves.
+    AuthorityDelete {
+        /// The volume.
+        volume: VolumeId,
+        /// What is compared with.
+        expected: RecordVersion,
+    },
+    /// To the authority that this node serves.
     AuthorityRecover(RecoverRequest),
     /// To the authority that this node serves.
     AuthorityRenew(LeaseRequest),
@@ -236,6 +252,7 @@ impl ControlRequest {
             | Self::SetVolume { .. }
             | Self::EvictReplica { .. }
             | Self::Order { .. }
+            | Self::DeleteVolume { .. }
             | Self::Copy { .. }
             | Self::Plan { .. }
             | Self::Promote { .. }
@@ -248,6 +265,7 @@ impl ControlRequest {
             | Self::AuthorityCreate { .. }
             | Self::AuthorityCompareAndSet { .. }
             | Self::AuthorityMint { .. }
+            | Self::AuthorityDelete { .. }
             | Self::AuthorityRecover(_) => None,
         }
     }

@@ -9,6 +9,7 @@
 //! | set | `POST /v1/volumes/VOLUME/set` | the record |
 //! | evict a member | `POST /v1/volumes/VOLUME/evict` | the record |
 //! | another order | `POST /v1/volumes/VOLUME/orders/ORDER` | what came of it ([`super::Order`]) |
+//! | delete | `POST /v1/volumes/VOLUME/delete` | nothing |
 //! | plan | `GET /v1/volumes/VOLUME/plan` | what a promotion would decide, and why |
 //! | promote | `POST /v1/volumes/VOLUME/promote` | the promotion and the record |
 //! | recover the authority | `POST /v1/volumes/VOLUME/recover-authority` | the promotion and the record |
@@ -69,6 +70,16 @@ const fn yes() -> bool {
 #[serde(deny_unknown_fields)]
 pub(super) struct EvictBody {
     pub(super) replica: ReplicaId,
+}
+
+/// A volume that is to be deleted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DeleteBody {
+    /// Its name once more.
+    pub(super) yes: String,
+    #[serde(default)]
+    pub(super) force: bool,
 }
 
 /// The parameters of `GET /v1/events`.
@@ -183,6 +194,13 @@ impl ControlRequest {
                 }),
                 read: |body| serde_json::from_slice(body).map(ControlReply::Ordered),
             },
+            Self::DeleteVolume { volume, yes, force } => {
+                let (yes, force) = (yes.clone(), *force);
+                Route {
+                    call: Call::post(of(volume, "delete"), &DeleteBody { yes, force }),
+                    read: |_| Ok(ControlReply::Done),
+                }
+            }
             Self::Plan { volume } => Route {
                 call: Ok(Call::get(of(volume, "plan"))),
                 read: |body| serde_json::from_slice(body).map(ControlReply::Plan),
@@ -236,6 +254,7 @@ impl ControlRequest {
             | Self::AuthorityCreate { .. }
             | Self::AuthorityCompareAndSet { .. }
             | Self::AuthorityMint { .. }
+            | Self::AuthorityDelete { .. }
             | Self::AuthorityRecover(_)
             | Self::AuthorityRenew(_)
             | Self::AuthorityEnd(_) => return None,

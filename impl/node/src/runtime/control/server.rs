@@ -34,7 +34,7 @@ use super::order::Order;
 use super::problem::{Problem, ProblemKind};
 use super::request::{ControlReply, ControlRequest};
 use super::route::{
-    EventsQuery, EvictBody, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody,
+    DeleteBody, EventsQuery, EvictBody, MadeStore, PromoteBody, Promoted, REQUEST_MAX, RecoverBody,
     ShutdownBody,
 };
 use crate::tls::{HandshakeError, Peer, Protection};
@@ -61,6 +61,7 @@ fn router(node: Arc<NodeShared>) -> Router {
         .route("/v1/volumes/{volume}/set", post(set))
         .route("/v1/volumes/{volume}/evict", post(evict))
         .route("/v1/volumes/{volume}/orders/{order}", post(order))
+        .route("/v1/volumes/{volume}/delete", post(delete))
         .route("/v1/volumes/{volume}/plan", get(plan))
         .route("/v1/volumes/{volume}/promote", post(promote))
         .route("/v1/volumes/{volume}/recover-authority", post(recover))
@@ -109,6 +110,11 @@ async fn set(State(node): Node, Path(volume): Path<String>, body: Body) -> Respo
 
 async fn evict(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
     let request = |EvictBody { replica }| ControlRequest::EvictReplica { volume, replica };
+    with(node, body, request).await
+}
+
+async fn delete(State(node): Node, Path(volume): Path<String>, body: Body) -> Response {
+    let request = |DeleteBody { yes, force }| ControlRequest::DeleteVolume { volume, yes, force };
     with(node, body, request).await
 }
 

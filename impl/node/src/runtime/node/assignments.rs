@@ -91,6 +91,9 @@ fn rolled_back(
 async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
     let record = &recorded.record;
     let volume = record.volume;
+    if recorded.deleted {
+        return node.give_up_deleted(record).await;
+    }
     if !record.members.contains_key(&node.facts.id) {
         return node.note_removed(recorded);
     }

@@ -19,7 +19,7 @@ use super::super::control::{
 use super::super::primary::{MEMBERS_MAX, StopReason};
 use super::super::status::EventRow;
 use super::{Life, NodeShared};
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::{Authority, AuthorityError, Recorded};
 use crate::controller::decide::FenceReport;
 use crate::controller::drive::{Choice, promote, tell_members};
 use crate::controller::plan::plan;
@@ -61,8 +61,9 @@ impl NodeShared {
             }
             ControlRequest::CreateVolume(plan) => self.create_volume(plan).await,
             ControlRequest::ListVolumes => {
-                let records = self.authority.volumes().await;
-                Ok(ControlReply::Records { records: records? })
+                let mut records = self.authority.volumes().await?;
+                records.retain(|recorded| !recorded.deleted);
+                Ok(ControlReply::Records { records })
             }
             ControlRequest::SetVolume { volume, change } => self.set_volume(volume, change).await,
             ControlRequest::EvictReplica { volume, replica } => {
@@ -70,6 +71,9 @@ impl NodeShared {
             }
             ControlRequest::Copy { authority, what } => {
                 self.of_copy(&authority, what).map(ControlReply::Copy)
+            }
+            ControlRequest::DeleteVolume { volume, yes, force } => {
+                self.delete_volume(&volume, &yes, force).await
             }
             ControlRequest::Order { volume, order } => self.order(volume, order).await,
             ControlRequest::Plan { volume } => {
@@ -105,6 +109,7 @@ impl NodeShared {
             | ControlRequest::AuthorityCreate { .. }
             | ControlRequest::AuthorityCompareAndSet { .. }
             | ControlRequest::AuthorityMint { .. }
+            | ControlRequest::AuthorityDelete { .. }
             | ControlRequest::AuthorityRecover(_)
             | ControlRequest::AuthorityRenew(_)
             | ControlRequest::AuthorityEnd(_)) => self.ask_authority(authority).await,
@@ -135,6 +140,9 @@ impl NodeShared {
             ControlRequest::AuthorityMint { volume, expected } => {
                 recorded(authority.mint_epoch(volume, expected).await)
             }
+            ControlRequest::AuthorityDelete { volume, expected } => {
+                recorded(authority.delete(volume, expected).await)
+            }
             ControlRequest::AuthorityRecover(request) => recorded(authority.recover(request).await),
             ControlRequest::AuthorityRenew(request) => authority
                 .renew_lease(request)
@@ -156,6 +164,7 @@ impl NodeShared {
             | ControlRequest::SetVolume { .. }
             | ControlRequest::EvictReplica { .. }
             | ControlRequest::Order { .. }
+            | ControlRequest::DeleteVolume { .. }
             | ControlRequest::Copy { .. }
             | ControlRequest::Plan { .. }
             | ControlRequest::Promote { .. }
@@ -286,6 +295,7 @@ impl NodeShared {
         let records = self.authority.volumes().await?;
         let found = records
             .iter()
+            .filter(|recorded| !recorded.deleted)
             .map(|recorded| &recorded.record)
             .find(|record| {
                 record.name == volume
@@ -353,7 +363,8 @@ impl NodeShared {
             return Err(Problem::invalid(what));
         }
         let records = self.authority.volumes().await?;
-        if records.iter().any(|known| known.record.name == plan.name) {
+        let taken = |known: &Recorded| !known.deleted && known.record.name == plan.name;
+        if records.iter().any(taken) {
             return Err(format!("a volume {:?} exists already", plan.name).into());
         }
         let volume = VolumeId::random();

@@ -34,11 +34,11 @@ impl Seen {
 }
 
 impl NodeShared {
-    fn stores_dir(&self) -> PathBuf {
+    pub(super) fn stores_dir(&self) -> PathBuf {
         self.config.node.data_dir.join("volumes")
     }
 
-    fn store_dir(&self, volume: VolumeId) -> PathBuf {
+    pub(super) fn store_dir(&self, volume: VolumeId) -> PathBuf {
         self.stores_dir().join(volume.to_string())
     }
 
@@ -54,6 +54,10 @@ impl NodeShared {
         for item in std::fs::read_dir(&directory).map_err(failed)? {
             let item = item.map_err(failed)?;
             let name = item.file_name();
+            if super::deletion::is_leftover(&name) {
+                std::fs::remove_dir_all(item.path()).map_err(failed)?;
+                continue;
+            }
             let Some(volume) = name.to_str().and_then(|name| Uuid::parse_str(name).ok()) else {
                 continue;
             };
@@ -220,6 +224,10 @@ impl NodeShared {
             lease_remaining_ms: slot.primary.as_ref().map(|primary| {
                 u64::try_from(primary.lease_remaining().as_millis()).unwrap_or(u64::MAX)
             }),
+            clients: match (&slot.primary, record) {
+                (Some(_), Some(record)) => self.exports.attached(&record.name),
+                (Some(_) | None, _) => 0,
+            },
             verify: slot
                 .primary
                 .as_ref()
