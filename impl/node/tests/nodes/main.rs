@@ -4,6 +4,7 @@ mod api;
 mod cluster;
 mod configuration;
 mod data_port;
+mod failover;
 mod membership;
 mod mutual_tls;
 mod operator;
