@@ -74,6 +74,22 @@ fn failed(failure: IoFailure) -> Problem {
     Problem::new(kind, failure.to_string())
 }
 
+/// The snapshot of this name, or the only one of this label.
+fn one_named(infos: Vec<SnapshotInfo>, named: &str) -> Result<SnapshotInfo, Problem> {
+    let matches =
+        |info: &SnapshotInfo| info.id.to_string() == named || info.label.as_str() == named;
+    let mut found: Vec<SnapshotInfo> = infos.into_iter().filter(matches).collect();
+    if found.len() > 1 {
+        let what = format!("{named:?} is the label of several snapshots: name it as in 17-3");
+        return Err(refused(what));
+    }
+    found.pop().ok_or_else(|| {
+        let what =
+            format!("no snapshot {named:?} here; `holdfast volume snapshot list` shows them");
+        Problem::new(ProblemKind::NotFound, what)
+    })
+}
+
 impl Primary {
     /// The snapshots of this copy, the oldest first.
     ///
@@ -94,14 +110,7 @@ impl Primary {
 
     /// A snapshot by its name, or by its label.
     fn snapshot_named(&self, named: &str) -> Result<SnapshotInfo, Problem> {
-        let found = self.snapshot_infos()?.into_iter();
-        let mut found =
-            found.filter(|info| info.id.to_string() == named || info.label.as_str() == named);
-        found.next().ok_or_else(|| {
-            let what =
-                format!("no snapshot {named:?} here; `holdfast volume snapshot list` shows them");
-            Problem::new(ProblemKind::NotFound, what)
-        })
+        one_named(self.snapshot_infos()?, named)
     }
 
     /// Makes a snapshot of everything acknowledged so far.
@@ -342,5 +351,37 @@ impl Primary {
         self.write(EntryKind::Write, range, content.into(), last)
             .await
             .map_err(failed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use holdfast_blockvol::SnapshotInfo;
+    use holdfast_types::{Epoch, Lsn, SnapshotId, SnapshotLabel};
+
+    use super::{ProblemKind, one_named};
+
+    #[test]
+    fn a_snapshot_is_named_by_its_position_or_by_a_label_that_only_it_has() {
+        let info = |lsn, label: &str| SnapshotInfo {
+            id: SnapshotId {
+                lsn: Lsn(lsn),
+                epoch: Epoch(2),
+            },
+            label: SnapshotLabel::new(label).unwrap(),
+            blocks: 8,
+            bytes: 0,
+        };
+        let all = || vec![info(5, "monday"), info(7, "twice"), info(9, "twice")];
+        let named = |name| {
+            let found = one_named(all(), name);
+            found
+                .map(|info| info.id.lsn.0)
+                .map_err(|problem| problem.kind)
+        };
+        assert_eq!(named("monday"), Ok(5));
+        assert_eq!(named("9-2"), Ok(9));
+        assert_eq!(named("twice"), Err(ProblemKind::Refused));
+        assert_eq!(named("9-1"), Err(ProblemKind::NotFound));
     }
 }
