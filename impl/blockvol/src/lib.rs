@@ -80,4 +80,6 @@ pub use snapshot::{MAX_SNAPSHOTS, SnapshotInfo};
 pub use store::{
     DamageReport, FlushStep, MetaStep, Recovery, ScrubReport, ScrubStep, Store, SyncStep,
 };
-pub use volume::{BaseInstall, BaseSource, Entry, RetentionPin, Snapshot, Subscription, Volume};
+pub use volume::{
+    BaseInstall, BaseSource, Entry, Release, RetentionPin, Snapshot, Subscription, Volume,
+};

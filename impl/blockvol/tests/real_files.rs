@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -168,12 +169,31 @@ fn a_store_is_open_once() {
 }
 
 #[test]
+fn a_volume_tells_when_its_directory_can_be_opened_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("vol");
+    let volume = create(&place);
+    let release = volume.release();
+    let held = volume.clone();
+    drop(volume);
+    assert!(!release.wait(Duration::ZERO), "a handle is left");
+    assert!(matches!(
+        Volume::open(&place, options_on_files()),
+        Err(OpenError::Locked { .. })
+    ));
+    let elsewhere = thread::spawn(move || drop(held));
+    assert!(release.wait(Duration::from_secs(60)));
+    assert!(Volume::open(&place, options_on_files()).is_ok());
+    elsewhere.join().unwrap();
+}
+
+#[test]
 fn f08_superblocks_and_log_never_touch_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("vol");
     let volume = create(&place);
     let fencer = volume.clone();
-    let session = std::thread::spawn(move || {
+    let session = thread::spawn(move || {
         let leader = holdfast_types::StoreId::random();
         for session in 1..100 {
             fencer
@@ -255,7 +275,7 @@ fn every_reader_sees_its_own_last_write_while_the_log_wraps_under_it() {
     let threads: Vec<_> = (0..4_u64)
         .map(|thread| {
             let volume = volume.clone();
-            std::thread::spawn(move || own_blocks(&volume, thread))
+            thread::spawn(move || own_blocks(&volume, thread))
         })
         .collect();
     for thread in threads {

@@ -21,6 +21,7 @@ mod pace;
 mod pin;
 mod promise;
 mod read;
+mod release;
 mod scrub;
 mod snapshot;
 
@@ -48,6 +49,7 @@ use group_commit::{Called, SyncQueue};
 pub use base::{BaseInstall, BaseSource};
 pub use notify::Subscription;
 pub use pin::RetentionPin;
+pub use release::Release;
 pub use snapshot::Snapshot;
 
 /// A log entry whose payload is shared, not copied. A payload that is a slice of a large buffer
@@ -86,6 +88,8 @@ pub(crate) struct Shared {
     pace: Mutex<pace::Pace>,
     options: VolumeOptions,
     identity: Identity,
+    /// Stays last: fields are dropped in order, and this tells that the store is.
+    watched: release::Watched,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -303,6 +307,7 @@ impl Volume {
             pace: Mutex::default(),
             options,
             identity,
+            watched: release::Watched::default(),
         });
         let threads = background::Threads::start(&shared);
         Ok(Self {

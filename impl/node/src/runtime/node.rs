@@ -17,13 +17,14 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use holdfast_types::{Epoch, ReplicaId, VolumeId};
 use holdfast_wire::Refusal;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, watch};
+use tokio::task;
 use tokio::time::timeout;
 
 use super::clock::Clock;
@@ -43,6 +44,9 @@ const AUTHORITY_WAIT: Duration = Duration::from_secs(5);
 
 /// How long the authority may take to confirm the epoch of a hello: its primary waits.
 const CONFIRM_WAIT: Duration = Duration::from_secs(2);
+
+/// How long the end of a node waits for what still holds its stores.
+const RELEASE_WAIT: Duration = Duration::from_secs(5);
 
 pub use drain::Successor;
 
@@ -240,8 +244,8 @@ pub struct Node {
     shared: Arc<NodeShared>,
     authority_address: Option<SocketAddr>,
     nbd_listeners: Vec<Listener>,
-    replication: tokio::task::JoinHandle<()>,
-    tasks: tokio::task::JoinSet<()>,
+    replication: task::JoinHandle<()>,
+    tasks: task::JoinSet<()>,
 }
 
 async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
@@ -306,7 +310,7 @@ impl Node {
         shared.open_stores()?;
         let nbd_listeners = shared.listen_for_clients().await?;
         let admin = shared.listen_for_commands()?;
-        let mut tasks = tokio::task::JoinSet::new();
+        let mut tasks = task::JoinSet::new();
         let replication = replica_server::serve(Arc::clone(&shared), replication);
         let replication = tokio::spawn(replication);
         tasks.spawn(serve_tcp(Arc::clone(&shared), control_listener));
@@ -424,10 +428,27 @@ impl Node {
         }
         self.tasks.shutdown().await;
         let slots = std::mem::take(&mut *self.shared.slots());
+        let mut releases = Vec::new();
         for slot in slots.into_values() {
             if let Some(primary) = &slot.primary {
                 primary.finished().await;
             }
+            releases.push(slot.store.volume().release());
+        }
+        // Whoever opens these stores next must not find them locked: tasks that were told to end
+        // may still hold them for a moment.
+        let released = task::spawn_blocking(move || {
+            let limit = Instant::now() + RELEASE_WAIT;
+            let left = || limit.saturating_duration_since(Instant::now());
+            releases
+                .iter()
+                .filter(|release| !release.wait(left()))
+                .count()
+        });
+        match released.await {
+            Ok(0) => {}
+            Ok(held) => tracing::warn!(held, "stores are still in use as the node ends"),
+            Err(error) => tracing::error!(%error, "nobody waited for the stores"),
         }
     }
 }
