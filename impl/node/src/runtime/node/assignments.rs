@@ -94,17 +94,18 @@ async fn observe(node: &Arc<NodeShared>, recorded: Recorded) {
     if recorded.deleted {
         return node.give_up_deleted(record).await;
     }
-    if !record.members.contains_key(&node.facts.id) {
-        return node.note_removed(recorded);
-    }
-    if node.store(volume).is_none() {
-        return node.note_missing(record);
-    }
+    // Also one whose copy was taken out since: a newer record ends its role.
     if let Some(primary) = node.primary(volume) {
         primary.adopt(record);
         if primary.stop_reason().is_some() {
             primary.finished().await;
         }
+    }
+    if !record.members.contains_key(&node.facts.id) {
+        return node.note_removed(recorded);
+    }
+    if node.store(volume).is_none() {
+        return node.note_missing(record);
     }
     take_up(node, volume, recorded);
 }
