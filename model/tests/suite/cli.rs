@@ -153,9 +153,21 @@ fn what_does_not_exist_is_usage() {
         &["trace", "--instance", "session/smallest"],
         &["trace", "--instance", "session/nowhere", "--property", "A4"],
         &["trace", "--instance", "smallest", "--property", "A4"],
-        &["trace", "--instance", "session/smallest", "--property", "A99"],
+        &[
+            "trace",
+            "--instance",
+            "session/smallest",
+            "--property",
+            "A99",
+        ],
         // It holds: there is no run on which it falls.
-        &["trace", "--instance", "session/smallest", "--property", "A4"],
+        &[
+            "trace",
+            "--instance",
+            "session/smallest",
+            "--property",
+            "A4",
+        ],
         &["explore", "nothing"],
         &["explore", "--address", "0.0.0.0:1"],
         &["dance"],
