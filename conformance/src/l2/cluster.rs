@@ -18,7 +18,7 @@ use holdfast_node::runtime::LocalStore;
 use holdfast_types::{EntryKind, Epoch, FencingToken, Lsn};
 
 use super::disks::{self, Source, Unmade};
-use super::line::{Late, Levers, Line, ReplicaNode, Went};
+use super::ground::{Ground, Late, Levers, Line, ReplicaNode, Went};
 use crate::l1::calls::{authority as sender_authority, named_assignment};
 use crate::l1::translate::{self, Names, lsn, tick};
 
@@ -46,12 +46,14 @@ pub struct Cluster {
     /// The replicas' stores, by the slot of their sender.
     pub replicas: BTreeMap<usize, (Disk, Arc<LocalStore>)>,
     /// The sessions, by the slot of their sender.
-    pub lines: BTreeMap<usize, Line>,
+    pub lines: BTreeMap<usize, Box<dyn Line>>,
     /// What sessions that are over told last.
     over: Vec<(FencingToken, Finding)>,
-    late: BTreeMap<usize, Late>,
+    late: BTreeMap<usize, Box<dyn Late>>,
     /// Late frames that were delivered and refused.
     pub late_frames: u64,
+    /// Goes last: the stores stand on it.
+    ground: Box<dyn Ground>,
 }
 
 impl Cluster {
@@ -59,21 +61,29 @@ impl Cluster {
     ///
     /// # Errors
     /// When the product has no such disks.
-    pub fn start(spec: Spec, names: &Names, initial: &State) -> Result<Self, Unmade> {
+    pub fn start(
+        spec: Spec,
+        names: &Names,
+        initial: &State,
+        mut ground: Box<dyn Ground>,
+    ) -> Result<Self, Unmade> {
         let histories = initial.histories.iter().zip(spec.volumes());
-        let sources =
-            histories.map(|(history, &number)| disks::source(translate::volume(number), history));
+        let sources = histories.map(|(history, &number)| {
+            disks::source(&mut *ground, translate::volume(number), history)
+        });
+        let sources = sources.collect::<Result<_, _>>()?;
         Ok(Self {
             spec,
             names: names.clone(),
             engine: Orchestrator::new(translate::budgets(spec.budget()), EVENTS),
             now: tick(initial.now),
-            sources: sources.collect::<Result<_, _>>()?,
+            sources,
             replicas: BTreeMap::new(),
             lines: BTreeMap::new(),
             over: Vec::new(),
             late: BTreeMap::new(),
             late_frames: 0,
+            ground,
         })
     }
 
@@ -152,8 +162,9 @@ impl Cluster {
     fn members(&mut self) {
         let registry = self.engine.registry();
         for line in self.lines.values_mut() {
-            let sender = registry.sender(line.token.volume, &line.token.replica);
-            line.member = sender.is_some_and(holdfast_engine::Sender::is_member);
+            let token = line.token();
+            let sender = registry.sender(token.volume, &token.replica);
+            line.set_member(sender.is_some_and(holdfast_engine::Sender::is_member));
         }
     }
 
@@ -187,7 +198,8 @@ impl Cluster {
         let slot = self.slot(&token).ok_or("a session of a stranger")?;
         let command = self.engine.command(&token).map_err(|e| e.to_string())?;
         let source = &self.sources[self.spec.volume_index(slot)].store;
-        let line = Line::begin(token, command, source).map_err(|e| e.to_string())?;
+        let (_, replica) = self.spec.place(slot);
+        let line = self.ground.begin(token, replica, command, source)?;
         self.lines.insert(slot, line);
         Ok(())
     }
@@ -203,7 +215,7 @@ impl Cluster {
     fn end_of_others(&mut self) {
         let registry = self.engine.registry();
         let over = self.lines.iter().filter_map(|(slot, line)| {
-            let current = registry.check_token(&line.token).is_ok();
+            let current = registry.check_token(line.token()).is_ok();
             (!current).then_some(*slot)
         });
         for slot in over.collect::<Vec<_>>() {
@@ -213,8 +225,8 @@ impl Cluster {
 
     fn end_line(&mut self, slot: usize) {
         if let Some(line) = self.lines.remove(&slot) {
-            if let Some(told) = line.told.clone() {
-                self.over.push((line.token.clone(), told));
+            if let Some(told) = line.told() {
+                self.over.push((line.token().clone(), told.clone()));
             }
             if let Some(late) = line.into_late() {
                 self.late.insert(slot, late);
@@ -222,15 +234,39 @@ impl Cluster {
         }
     }
 
-    /// A session lets go of everything and tells the engine what ended it.
+    /// The stream of a session is lost.
     ///
     /// # Errors
-    /// When the engine refuses that.
-    pub fn fail(&mut self, slot: usize, fault: ReportedFault) -> Result<(), String> {
-        let Some(line) = self.lines.get(&slot) else {
-            return Err("no session to fail".into());
-        };
-        let (token, now) = (line.token.clone(), self.now);
+    /// When that does not end it, or the engine does not take it for a lost stream.
+    pub fn lose(&mut self, slot: usize) -> Result<(), String> {
+        let node = self.node(slot);
+        let line = self.lines.get_mut(&slot).ok_or("no session to fail")?;
+        let fault = line.lose(&node)?;
+        self.fail(slot, fault, ReportedFault::StreamLost)
+    }
+
+    /// A session whose evidence the engine did not take is over.
+    ///
+    /// # Errors
+    /// When it is not, or the engine refuses what is told of it.
+    pub fn end_of_refused(&mut self, slot: usize, refusal: &Refusal) -> Result<(), String> {
+        let line = self.lines.get_mut(&slot).ok_or("no session to fail")?;
+        let fault = line.refused(refusal)?;
+        self.fail(slot, fault, ReportedFault::Malformed)
+    }
+
+    /// A session lets go of everything and tells the engine what ended it.
+    fn fail(
+        &mut self,
+        slot: usize,
+        fault: ReportedFault,
+        expected: ReportedFault,
+    ) -> Result<(), String> {
+        if fault != expected {
+            return Err(format!("{expected:?} is told as {fault:?}"));
+        }
+        let line = self.lines.get(&slot).ok_or("no session to fail")?;
+        let (token, now) = (line.token().clone(), self.now);
         let failed = Finding::Interrupted(Interruption::Failed(fault));
         let (told, _) =
             self.engine_call(|engine, out| engine.step(&token, now, failed.evidence(), out));
@@ -238,15 +274,19 @@ impl Cluster {
         told.map(|_| ()).map_err(|refusal| refusal.to_string())
     }
 
+    fn node(&self, slot: usize) -> ReplicaNode {
+        match self.replicas.get(&slot) {
+            Some((_, store)) => ReplicaNode::Holds(Arc::clone(store)),
+            None => ReplicaNode::HoldsNothing,
+        }
+    }
+
     /// Has a session go on until it has something to tell.
     ///
     /// # Errors
     /// A defect of the rig.
     pub fn go_on(&mut self, slot: usize, levers: &Levers) -> Result<Went, String> {
-        let node = match self.replicas.get(&slot) {
-            Some((_, store)) => ReplicaNode::Holds(Arc::clone(store)),
-            None => ReplicaNode::HoldsNothing,
-        };
+        let node = self.node(slot);
         let line = self.lines.get_mut(&slot).ok_or("no session to go on")?;
         line.go_on(&node, levers)
     }
@@ -257,7 +297,7 @@ impl Cluster {
     /// When the session cannot make sense of it.
     pub fn tell(&mut self, slot: usize, finding: &Finding) -> Result<Outcome, String> {
         let line = self.lines.get(&slot).ok_or("no session to tell of")?;
-        let (token, now) = (line.token.clone(), self.now);
+        let (token, now) = (line.token().clone(), self.now);
         let (told, pins) =
             self.engine_call(|engine, out| engine.step(&token, now, finding.evidence(), out));
         let command = match told {
@@ -307,7 +347,7 @@ impl Cluster {
         {
             return Ok(());
         }
-        let store = disks::replica(translate::volume(volume), number, &disk)?;
+        let store = disks::replica(&mut *self.ground, translate::volume(volume), number, &disk)?;
         self.replicas.insert(slot, (disk, store));
         Ok(())
     }

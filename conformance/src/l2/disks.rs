@@ -1,4 +1,4 @@
-//! Stores on simulated disks, made to hold what the specification says that a disk holds.
+//! Stores made to hold what the specification says that a disk holds.
 //!
 //! Entry `n` of a log written as a list of epochs is the same wherever it is made: the start of its
 //! epoch, or a write of bytes that name it. So two logs that hold an entry with the same epoch at
@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use holdfast_blockvol::sim::SimStorage;
 use holdfast_blockvol::{
-    FlushBound, FormatOptions, MIN_LOG_BYTES, Recovery, RetentionPin, Volume, VolumeOptions,
+    FlushBound, FormatOptions, MIN_LOG_BYTES, RetentionPin, Volume, VolumeOptions,
 };
 use holdfast_model::session::action::{Defect, Disk};
 use holdfast_model::session::log::Log;
@@ -19,6 +18,7 @@ use holdfast_node::runtime::{LocalStore, Origin};
 use holdfast_types::{BLOCK_SIZE, BlockRange, EntryKind, Epoch, LogEntry, Lsn, StoreId, VolumeId};
 use uuid::Uuid;
 
+use super::ground::{Ground, LONG};
 use crate::l1::translate::lsn;
 
 /// Blocks of every volume: one chunk.
@@ -34,24 +34,31 @@ fn unmade(error: impl std::fmt::Display) -> Unmade {
     error.to_string()
 }
 
-/// An open store that runs no thread of its own and keeps no log that no pin keeps.
-fn format(volume: VolumeId, store: StoreId) -> Result<Volume, Unmade> {
-    let storage = SimStorage::formatted(&FormatOptions {
+/// How every store is made.
+#[must_use]
+pub const fn format_options(volume: VolumeId, store: StoreId) -> FormatOptions {
+    FormatOptions {
         volume,
         store,
         blocks: BLOCKS,
         log_bytes: MIN_LOG_BYTES,
         prewrite_log: false,
-    });
-    let options = VolumeOptions {
-        background: false,
+    }
+}
+
+/// How every store is opened: it keeps no log that no pin keeps, and writes nothing back unasked.
+#[must_use]
+pub fn volume_options() -> VolumeOptions {
+    VolumeOptions {
         retain_bytes: Some(0),
         flush_bound: FlushBound::Committed,
         recent_bytes: 1 << 16,
+        writeback_bytes: Some(u64::MAX),
+        writeback_idle: LONG,
         log_full_wait: std::time::Duration::ZERO,
+        scrub_bytes_per_second: 0,
         ..VolumeOptions::default()
-    };
-    Volume::open_on(storage.disks(), options, Recovery::Strict).map_err(unmade)
+    }
 }
 
 /// Entry `at` of a log, whose epoch begins with it or before it.
@@ -130,8 +137,12 @@ pub fn can_be_source(history: &History) -> bool {
 ///
 /// # Errors
 /// When the product has none such.
-pub fn source(volume: VolumeId, history: &History) -> Result<Source, Unmade> {
-    let opened = format(volume, StoreId(Uuid::from_u128(1000)))?;
+pub fn source(
+    ground: &mut dyn Ground,
+    volume: VolumeId,
+    history: &History,
+) -> Result<Source, Unmade> {
+    let opened = ground.format(volume, StoreId(Uuid::from_u128(1000)))?;
     append(&opened, &history.log)?;
     let retained_from = history.retained_from.ok_or("nothing retained")?;
     let keeper = opened.pin(lsn(retained_from), PIN_BYTES).map_err(unmade)?;
@@ -156,8 +167,13 @@ pub fn can_be_replica(disk: &Disk) -> bool {
 ///
 /// # Errors
 /// When the product has none such.
-pub fn replica(volume: VolumeId, number: u8, disk: &Disk) -> Result<Arc<LocalStore>, Unmade> {
-    let opened = format(volume, StoreId(Uuid::from_u128(2000 + u128::from(number))))?;
+pub fn replica(
+    ground: &mut dyn Ground,
+    volume: VolumeId,
+    number: u8,
+    disk: &Disk,
+) -> Result<Arc<LocalStore>, Unmade> {
+    let opened = ground.format(volume, StoreId(Uuid::from_u128(2000 + u128::from(number))))?;
     append(&opened, &disk.log)?;
     if disk.extent_bound == UNBOUNDED {
         // Begun and never finished.

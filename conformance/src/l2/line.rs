@@ -9,21 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use holdfast_engine::Command;
+use holdfast_blockvol::sim::SimStorage;
+use holdfast_blockvol::{Recovery, Volume, VolumeOptions};
+use holdfast_engine::{Command, PinRequest, Refusal, ReportedFault};
 use holdfast_node::replication::{
-    Finding, Given, Note, PrimarySession, SessionBounds, SessionError, Todo, View, Want,
+    Finding, Note, PrimarySession, SessionBounds, SessionError, Todo, View,
 };
 use holdfast_node::runtime::{LocalStore, ReplicaLink, SessionSource};
-use holdfast_types::{FencingToken, Lsn, ReplicaId, StoreId};
-use holdfast_wire::{Frame, FrameDecoder, Message, Refusal, encode};
+use holdfast_types::{FencingToken, StoreId, VolumeId};
+use holdfast_wire::{Frame, FrameDecoder, Message, Refusal as WireRefusal, encode};
 
-use super::disks::PIN_BYTES;
-
-/// Longer than any run: time-outs are the rig's to make.
-const LONG: Duration = Duration::from_secs(1_000_000);
-
-/// Between two looks of a session at its pins.
-const LOOK: Duration = Duration::from_millis(500);
+use super::disks::{self, PIN_BYTES, Unmade};
+use super::ground::{
+    Ground, Grounds, LONG, LOOK, Late, Levers, Line, ReplicaNode, Went, primary, standing,
+};
 
 /// Todos after which a session that tells nothing is taken to hang.
 const STEPS_MAX: usize = 1000;
@@ -49,51 +48,9 @@ impl Wire {
     }
 }
 
-/// What the rig does to a session besides letting it go on.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Levers {
-    /// The head that the session sees; the log's own unless given.
-    pub head: Option<Lsn>,
-    /// The barrier that clients ask for.
-    pub barrier: Lsn,
-    /// What its pins are said to hold back when it looks.
-    pub pinned_bytes: u64,
-    /// Have it look at its pins.
-    pub look: bool,
-    /// Its pins are taken away.
-    pub lose_pin: bool,
-    /// Its pin cannot be taken.
-    pub fail_pin: bool,
-}
-
-/// What the replica's node does at a connection.
-pub enum ReplicaNode {
-    /// It holds the volume.
-    Holds(Arc<LocalStore>),
-    /// It does not.
-    HoldsNothing,
-}
-
-/// How a session went on.
-#[derive(Debug)]
-pub enum Went {
-    /// It has something to tell the engine, and waits.
-    Tells(Finding),
-    /// It ended by itself.
-    Ended(SessionError),
-    /// There is nothing to do, and nothing on its way.
-    Rests,
-}
-
-/// The label of the primary, which the specification does not name.
-fn primary() -> ReplicaId {
-    ReplicaId::new("primary").expect("a short word")
-}
-
 /// One session.
-pub struct Line {
-    /// Its token.
-    pub token: FencingToken,
+pub struct MemoryLine {
+    token: FencingToken,
     session: PrimarySession,
     source_store: Arc<LocalStore>,
     source: SessionSource,
@@ -102,14 +59,12 @@ pub struct Line {
     to_primary: Wire,
     /// The last frame that the replica took.
     last_taken: Option<Frame>,
-    /// Whether the replica's store is the recorded one and a member.
-    pub member: bool,
-    /// What was told last, or is to be told next.
-    pub told: Option<Finding>,
+    member: bool,
+    told: Option<Finding>,
     clock: Duration,
 }
 
-impl Line {
+impl MemoryLine {
     /// A session that was just attached.
     ///
     /// # Errors
@@ -140,116 +95,6 @@ impl Line {
         })
     }
 
-    /// The store at the other end, once it is connected to one.
-    #[must_use]
-    pub fn replica(&self) -> Option<&Arc<LocalStore>> {
-        self.link.as_ref().map(ReplicaLink::store)
-    }
-
-    /// Whether anything is held back for it.
-    #[must_use]
-    pub const fn holds_anything(&self) -> bool {
-        self.source.holds_anything()
-    }
-
-    fn view(&self, levers: &Levers) -> View {
-        let positions = self.source_store.positions();
-        View {
-            head: levers.head.unwrap_or(positions.head),
-            committed: positions.committed,
-            barrier: levers.barrier,
-            base_rate: None,
-        }
-    }
-
-    /// Goes on until the engine has to be told something, or nothing is left to do.
-    ///
-    /// # Errors
-    /// A defect of the rig, or a session that never rests.
-    pub fn go_on(&mut self, node: &ReplicaNode, levers: &Levers) -> Result<Went, String> {
-        if levers.look {
-            self.clock += LOOK;
-        }
-        for _ in 0..STEPS_MAX {
-            let view = self.view(levers);
-            let todo = match self.session.next(self.clock, view) {
-                Ok(todo) => todo,
-                Err(error) => return Ok(Went::Ended(error)),
-            };
-            let done = match todo {
-                Todo::Tell(finding) => {
-                    self.told = Some(finding.clone());
-                    return Ok(Went::Tells(finding));
-                }
-                Todo::Want(want) => {
-                    let given = self.give(want, levers);
-                    self.session.given(self.clock, given)
-                }
-                Todo::ReadRecord => {
-                    let store = self.recorded_store();
-                    self.session.recorded(store, self.member)
-                }
-                Todo::Note(note) => {
-                    self.note(note);
-                    Ok(())
-                }
-                Todo::Dial { .. } => self.session.connected(),
-                Todo::Send(message) => {
-                    let frame = self.frame(message);
-                    self.to_replica.send(&frame)?;
-                    Ok(())
-                }
-                Todo::Flush => Ok(()),
-                Todo::Wait { .. } => match self.deliver_one(node, view)? {
-                    Some(done) => done,
-                    None => return Ok(Went::Rests),
-                },
-            };
-            if let Err(error) = done {
-                return Ok(Went::Ended(error));
-            }
-        }
-        Err(format!("a session that never rests: {:?}", self.session))
-    }
-
-    /// The engine's answer to what was told.
-    ///
-    /// # Errors
-    /// The end of the session.
-    pub fn commanded(
-        &mut self,
-        command: Command,
-        pins: &[holdfast_engine::PinRequest],
-    ) -> Result<(), SessionError> {
-        self.session.commanded(self.clock, command, pins)
-    }
-
-    /// Does what a completed session has left to do at once: it lets go of what it held.
-    ///
-    /// # Errors
-    /// When it has anything else to do first.
-    pub fn settle(&mut self) -> Result<(), String> {
-        while !self.session.takes_frames() {
-            let view = self.view(&Levers::default());
-            let todo = self.session.next(self.clock, view);
-            match todo.map_err(|error| error.to_string())? {
-                Todo::Note(note) => self.note(note),
-                Todo::ReadRecord => {
-                    let store = self.recorded_store();
-                    let read = self.session.recorded(store, self.member);
-                    read.map_err(|error| error.to_string())?;
-                }
-                other @ (Todo::Tell(_)
-                | Todo::Want(_)
-                | Todo::Dial { .. }
-                | Todo::Send(_)
-                | Todo::Flush
-                | Todo::Wait { .. }) => return Err(format!("completed, and then {other:?}")),
-            }
-        }
-        Ok(())
-    }
-
     /// The recorded store is the one that answers: what other stores mean is not the
     /// specification's.
     fn recorded_store(&self) -> Option<StoreId> {
@@ -262,47 +107,6 @@ impl Line {
             epoch: self.token.epoch,
             session: self.token.session,
             message,
-        }
-    }
-
-    fn give(&mut self, want: Want, levers: &Levers) -> Given {
-        use holdfast_blockvol::PinError;
-        match want {
-            Want::PinHistory { .. } if levers.fail_pin => Given::Failed(PinError::Closed.into()),
-            Want::Pins => match self.source.give(want) {
-                Given::Pins { lost, .. } => Given::Pins {
-                    held_bytes: levers.pinned_bytes,
-                    lost: if levers.lose_pin {
-                        Some(PinError::Closed)
-                    } else {
-                        lost
-                    },
-                },
-                given @ (Given::Greeting { .. }
-                | Given::History(_)
-                | Given::Epoch(_)
-                | Given::Entries(_)
-                | Given::Pinned { .. }
-                | Given::BasePinned(_)
-                | Given::Chunk { .. }
-                | Given::Manifest(_)
-                | Given::Failed(_)) => given,
-            },
-            Want::Entries { .. } => match (self.source.give(want), levers.head) {
-                // What was logged since is not there yet.
-                (Given::Entries(mut entries), Some(head)) => {
-                    entries.retain(|entry| entry.lsn <= head);
-                    Given::Entries(entries)
-                }
-                (given, _) => given,
-            },
-            Want::Greeting
-            | Want::History
-            | Want::EpochAt { .. }
-            | Want::PinHistory { .. }
-            | Want::PinBase { .. }
-            | Want::Chunk { .. }
-            | Want::Manifest => self.source.give(want),
         }
     }
 
@@ -362,12 +166,12 @@ impl Line {
             Some(link) => link
                 .take(self.clock, frame)
                 .map(|answer| answer.into_iter().collect()),
-            None => Err(Refusal::UnknownVolume),
+            None => Err(WireRefusal::UnknownVolume),
         };
         self.answer(answers)
     }
 
-    fn answer(&mut self, answers: Result<Vec<Message>, Refusal>) -> Result<(), String> {
+    fn answer(&mut self, answers: Result<Vec<Message>, WireRefusal>) -> Result<(), String> {
         let answers = answers.unwrap_or_else(|refusal| vec![Message::Refusal(refusal)]);
         for message in answers {
             let frame = self.frame(message);
@@ -375,56 +179,184 @@ impl Line {
         }
         Ok(())
     }
+}
 
-    /// What of this session can still come late once it is over: what was sent and not delivered,
-    /// and what was taken last, once more.
-    #[must_use]
-    pub fn into_late(self) -> Option<Late> {
+impl Line for MemoryLine {
+    fn token(&self) -> &FencingToken {
+        &self.token
+    }
+
+    fn replica(&self) -> Option<&Arc<LocalStore>> {
+        self.link.as_ref().map(ReplicaLink::store)
+    }
+
+    fn holds_anything(&self) -> bool {
+        self.source.holds_anything()
+    }
+
+    fn told(&self) -> Option<&Finding> {
+        self.told.as_ref()
+    }
+
+    fn set_member(&mut self, member: bool) {
+        self.member = member;
+    }
+
+    fn go_on(&mut self, node: &ReplicaNode, levers: &Levers) -> Result<Went, String> {
+        if levers.look {
+            self.clock += LOOK;
+        }
+        for _ in 0..STEPS_MAX {
+            let view = levers.view(&self.source_store);
+            let todo = match self.session.next(self.clock, view) {
+                Ok(todo) => todo,
+                Err(error) => return Ok(Went::Ended(error)),
+            };
+            let done = match todo {
+                Todo::Tell(finding) => {
+                    self.told = Some(finding.clone());
+                    return Ok(Went::Tells(finding));
+                }
+                Todo::Want(want) => {
+                    let given = levers.give(&mut self.source, want);
+                    self.session.given(self.clock, given)
+                }
+                Todo::ReadRecord => {
+                    let store = self.recorded_store();
+                    self.session.recorded(store, self.member)
+                }
+                Todo::Note(note) => {
+                    self.note(note);
+                    Ok(())
+                }
+                Todo::Dial { .. } => self.session.connected(),
+                Todo::Send(message) => {
+                    let frame = self.frame(message);
+                    self.to_replica.send(&frame)?;
+                    Ok(())
+                }
+                Todo::Flush => Ok(()),
+                Todo::Wait { .. } => match self.deliver_one(node, view)? {
+                    Some(done) => done,
+                    None => return Ok(Went::Rests),
+                },
+            };
+            if let Err(error) = done {
+                return Ok(Went::Ended(error));
+            }
+        }
+        Err(format!("a session that never rests: {:?}", self.session))
+    }
+
+    fn commanded(&mut self, command: Command, pins: &[PinRequest]) -> Result<(), SessionError> {
+        self.session.commanded(self.clock, command, pins)
+    }
+
+    fn settle(&mut self) -> Result<(), String> {
+        while !self.session.takes_frames() {
+            let view = Levers::default().view(&self.source_store);
+            let todo = self.session.next(self.clock, view);
+            match todo.map_err(|error| error.to_string())? {
+                Todo::Note(note) => self.note(note),
+                Todo::ReadRecord => {
+                    let store = self.recorded_store();
+                    let read = self.session.recorded(store, self.member);
+                    read.map_err(|error| error.to_string())?;
+                }
+                other @ (Todo::Tell(_)
+                | Todo::Want(_)
+                | Todo::Dial { .. }
+                | Todo::Send(_)
+                | Todo::Flush
+                | Todo::Wait { .. }) => return Err(format!("completed, and then {other:?}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn refused(&mut self, refusal: &Refusal) -> Result<ReportedFault, String> {
+        let end = SessionError::Engine(refusal.clone());
+        end.fault().ok_or_else(|| "the engine knows".into())
+    }
+
+    fn lose(&mut self, node: &ReplicaNode) -> Result<ReportedFault, String> {
+        // As late as it can be: everything is sent, and what it proves is not told any more, nor
+        // what else would have ended it now.
+        self.go_on(node, &Levers::default())?;
+        Ok(ReportedFault::StreamLost)
+    }
+
+    fn into_late(self: Box<Self>) -> Option<Box<dyn Late>> {
         let link = self.link?;
         let mut frames = self.to_replica.waiting;
         frames.extend(self.last_taken);
-        Some(Late {
+        Some(Box::new(LateFrames {
             link,
             frames,
             clock: self.clock,
-        })
+        }))
     }
 }
 
-/// Frames of a session that is over, and the connection that they are on.
-pub struct Late {
+struct LateFrames {
     link: ReplicaLink,
     frames: VecDeque<Frame>,
     clock: Duration,
 }
 
-impl Late {
-    /// The store that they are for.
-    #[must_use]
-    pub fn store(&self) -> &Arc<LocalStore> {
+impl Late for LateFrames {
+    fn store(&self) -> &Arc<LocalStore> {
         self.link.store()
     }
 
-    /// Delivers them all; each must be refused, and nothing changed (T7).
-    ///
-    /// # Errors
-    /// What one of them did.
-    pub fn deliver(mut self) -> Result<usize, String> {
-        let standing = |link: &ReplicaLink| {
-            let volume = link.store().volume();
-            (volume.positions(), volume.promise(), volume.lineage())
-        };
-        let before = standing(&self.link);
+    fn deliver(mut self: Box<Self>) -> Result<usize, String> {
+        let before = standing(self.link.store());
         let delivered = self.frames.len();
         for frame in self.frames {
             let what = frame.message.frame_type();
             if let Ok(answer) = self.link.take(self.clock, frame) {
                 return Err(format!("a late {what:?} was taken: {answer:?}"));
             }
-            if standing(&self.link) != before {
+            if standing(self.link.store()) != before {
                 return Err(format!("a late {what:?} changed the store"));
             }
         }
         Ok(delivered)
+    }
+}
+
+/// Simulated disks and streams in memory.
+pub struct Memory;
+
+impl Grounds for Memory {
+    fn level(&self) -> &'static str {
+        "L2"
+    }
+
+    fn fresh(&self) -> Result<Box<dyn Ground>, Unmade> {
+        Ok(Box::new(Self))
+    }
+}
+
+impl Ground for Memory {
+    fn format(&mut self, volume: VolumeId, store: StoreId) -> Result<Volume, Unmade> {
+        let storage = SimStorage::formatted(&disks::format_options(volume, store));
+        let options = VolumeOptions {
+            background: false,
+            ..disks::volume_options()
+        };
+        Volume::open_on(storage.disks(), options, Recovery::Strict)
+            .map_err(|error| error.to_string())
+    }
+
+    fn begin(
+        &mut self,
+        token: FencingToken,
+        _: u8,
+        command: Command,
+        source: &Arc<LocalStore>,
+    ) -> Result<Box<dyn Line>, String> {
+        let line = MemoryLine::begin(token, command, source).map_err(|error| error.to_string())?;
+        Ok(Box::new(line))
     }
 }

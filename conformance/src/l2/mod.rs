@@ -30,12 +30,14 @@ use crate::workers;
 pub mod calibrate;
 pub mod cluster;
 pub mod disks;
+pub mod ground;
 pub mod line;
 pub mod observe;
 pub mod reach;
 pub mod rig;
 pub mod walk;
 
+pub use ground::Grounds;
 pub use rig::{Lens, Rig};
 pub use walk::{Targets, Tour};
 
@@ -86,34 +88,48 @@ pub fn outings(full: bool) -> Vec<Outing> {
     INSTANCES.iter().filter_map(outing).collect()
 }
 
-/// Tours all outings in the product, seen through `lens`.
+/// Tours all outings in the product as it stands on `grounds`, seen through `lens`.
 ///
 /// # Panics
 /// When a worker does, which is a defect of the checker.
 #[must_use]
-pub fn run(outings: &[Outing], patience: Patience, lens: Lens) -> Vec<(Outing, Tour)> {
+pub fn run(
+    outings: &[Outing],
+    patience: Patience,
+    grounds: &dyn Grounds,
+    lens: Lens,
+) -> Vec<(Outing, Tour)> {
     workers::on_each(outings, |outing| {
         let &Outing {
             spec,
             targets,
             states_max,
         } = outing;
-        (
-            *outing,
-            walk::tour(spec, targets, states_max, lens, patience),
-        )
+        let tour = walk::tour(spec, targets, states_max, (grounds, lens), patience);
+        (*outing, tour)
     })
 }
 
 /// The figures of this level, and the tours.
 #[must_use]
 pub fn report(outings: &[Outing], patience: Patience, lens: Lens) -> (Row, Vec<(Outing, Tour)>) {
+    report_on(&line::Memory, outings, patience, lens)
+}
+
+/// The same on any ground.
+#[must_use]
+pub fn report_on(
+    grounds: &dyn Grounds,
+    outings: &[Outing],
+    patience: Patience,
+    lens: Lens,
+) -> (Row, Vec<(Outing, Tour)>) {
     let began = Instant::now();
     let blind_spots = calibrate::blind_spots(&lens).len() as u64;
-    let tours = run(outings, patience, lens);
+    let tours = run(outings, patience, grounds, lens);
     let sum = |figure: fn(&Walk<Session>) -> u64| tours.iter().map(|(_, t)| figure(&t.walk)).sum();
     let row = Row {
-        level: "L2",
+        level: grounds.level(),
         edges_total: sum(|walk| walk.edges_total),
         edges_covered: sum(|walk| walk.edges_covered),
         disabled_total: sum(|walk| walk.disabled_total),

@@ -2,7 +2,7 @@
 //! seen afterwards.
 
 use holdfast_blockvol::FlushBound;
-use holdfast_engine::{CatchUpEvidence, Interruption, RebuildEvidence, ReportedFault};
+use holdfast_engine::{CatchUpEvidence, Interruption, RebuildEvidence};
 use holdfast_model::checking::Spec as _;
 use holdfast_model::session::state::Phase;
 use holdfast_model::session::vocabulary::Fault;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::cluster::{Cluster, Outcome};
 use super::disks;
-use super::line::{Levers, Went};
+use super::ground::{Grounds, Levers, Went};
 use super::observe::{self, StoresView};
 use super::reach::Step;
 use crate::l1::translate::{self, Names, lsn};
@@ -52,9 +52,10 @@ impl Default for Lens {
 }
 
 /// Drives clusters at the bounds of one instance.
-pub struct Rig {
+pub struct Rig<'a> {
     /// The specification.
     pub spec: Spec,
+    grounds: &'a dyn Grounds,
     lens: Lens,
     names: Names,
 }
@@ -72,12 +73,13 @@ fn stuck(said: String) -> Difference {
     difference("a step", "it is taken", said)
 }
 
-impl Rig {
+impl<'a> Rig<'a> {
     /// A rig that looks through `lens`.
     #[must_use]
-    pub fn new(spec: Spec, lens: Lens) -> Self {
+    pub fn new(spec: Spec, grounds: &'a dyn Grounds, lens: Lens) -> Self {
         Self {
             spec,
+            grounds,
             lens,
             names: Names::default(),
         }
@@ -88,7 +90,8 @@ impl Rig {
     /// # Errors
     /// How it differs.
     pub fn start(&self, initial: &State) -> Result<Cluster, Difference> {
-        let cluster = Cluster::start(self.spec, &self.names, initial).map_err(stuck)?;
+        let ground = self.grounds.fresh().map_err(stuck)?;
+        let cluster = Cluster::start(self.spec, &self.names, initial, ground).map_err(stuck)?;
         self.compare(initial, &cluster)?;
         Ok(cluster)
     }
@@ -142,10 +145,7 @@ impl Rig {
                 cause: Fault::StreamLost,
             })
         {
-            // As late as it can be: everything is sent, and what it proves is not told any more,
-            // nor what else would have ended it now.
-            cluster.go_on(slot, &Levers::default()).map_err(stuck)?;
-            return cluster.fail(slot, ReportedFault::StreamLost).map_err(stuck);
+            return cluster.lose(slot).map_err(stuck);
         }
         let levers = self.prepare(cluster, slot, before, call)?;
         let told = self.until_told(cluster, slot, call, levers)?;
@@ -157,9 +157,10 @@ impl Rig {
         let outcome = cluster.tell(slot, &told).map_err(stuck)?;
         self.same_outcome(before, step.action(), &outcome)?;
         match (step, call) {
-            (Step::RefusedThenFails(..), _) => {
-                cluster.fail(slot, ReportedFault::Malformed).map_err(stuck)
-            }
+            (Step::RefusedThenFails(..), _) => match outcome {
+                Outcome::Refused(refusal) => cluster.end_of_refused(slot, &refusal).map_err(stuck),
+                Outcome::Done => Err(stuck("what is refused was taken".into())),
+            },
             (Step::ThenComplete(..), _) => cluster.settle(slot).map_err(stuck),
             (Step::One(_), Call::Handshake { .. }) => cluster
                 .deliver_late(slot)
@@ -379,6 +380,12 @@ impl Rig {
         observe::copies_are_equal(state, &self.spec, cluster)
             .map(|_| ())
             .map_err(|said| difference("copies", "they are equal", said))
+    }
+
+    /// The level that this is part of.
+    #[must_use]
+    pub fn level(&self) -> &'static str {
+        self.grounds.level()
     }
 
     /// The specification's state as text.

@@ -12,6 +12,7 @@ use holdfast_model::checking::{Header, Spec as _, Trace, TraceStep};
 use holdfast_model::session::state::Phase;
 use holdfast_model::session::{Action, Session as Spec, State};
 
+use super::ground::Grounds;
 use super::reach::{self, Step};
 use super::rig::{Lens, Rig};
 use crate::product::{Difference, Disagreement, Patience, Walk, guarded};
@@ -227,13 +228,13 @@ pub fn tour(
     spec: Spec,
     targets: Targets,
     states_max: usize,
-    lens: Lens,
+    (grounds, lens): (&dyn Grounds, Lens),
     patience: Patience,
 ) -> Tour {
     let began = std::time::Instant::now();
     let graph = Graph::of(&spec, targets, states_max);
     let mut tourist = Tourist {
-        rig: Rig::new(spec, lens),
+        rig: Rig::new(spec, grounds, lens),
         patience,
         left: graph
             .nodes
@@ -258,8 +259,8 @@ pub fn tour(
     out
 }
 
-struct Tourist {
-    rig: Rig,
+struct Tourist<'a> {
+    rig: Rig<'a>,
     graph: Graph,
     patience: Patience,
     /// Targets that are left, by state.
@@ -269,7 +270,7 @@ struct Tourist {
     out: Tour,
 }
 
-impl Tourist {
+impl Tourist<'_> {
     fn count(&mut self) {
         let spec = &self.rig.spec;
         self.out.walk.states = self.graph.states() as u64;
@@ -455,7 +456,10 @@ impl Tourist {
             rules: "holdfast".to_owned(),
             initial: name.map_or("", |(name, _)| name).to_owned(),
             falls: None,
-            command: Some("holdfast-conformance report --level l2".to_owned()),
+            command: Some(format!(
+                "holdfast-conformance report --level {}",
+                self.rig.level().to_lowercase()
+            )),
         };
         Trace { header, steps }
     }

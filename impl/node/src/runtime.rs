@@ -6,6 +6,7 @@
 //! | `local_store` | one store of this node, and who may touch it |
 //! | `replica_server` | connections of primaries, each driving a [`crate::replication::ReplicaSession`] |
 //! | `primary` | a volume that this node serves: gate, commit, lease, membership, and its sessions, each driving a [`crate::replication::PrimarySession`] |
+//! | `session_driver` | the connection of one [`crate::replication::PrimarySession`], whatever node it runs on |
 //! | `control` | the HTTP API: requests between nodes and from commands |
 //!
 //! A driver decides nothing: the engine decides about recovery, the commit rule about
@@ -22,6 +23,7 @@ mod local_store;
 mod node;
 mod primary;
 mod replica_server;
+mod session_driver;
 mod status;
 
 pub use clock::Clock;
@@ -39,7 +41,8 @@ pub use primary::{
     Held, IoFailure, Outcome, Primary, RebuildStatus, SessionSource, SnapshotRow, StopReason,
     VerifyFinding, VerifyReport, VerifyStatus,
 };
-pub use replica_server::ReplicaLink;
+pub use replica_server::{ReplicaHost, ReplicaLink, serve as serve_replicas};
+pub use session_driver::{SessionDriver, SessionHost};
 pub use status::{
     EventRow, MissingStore, NodeStatus, RecordStatus, ReplicaStatus, RoleName, VolumeStatus,
 };

@@ -486,3 +486,33 @@ impl NodeShared {
         UnixListener::bind(path).map_err(failed)
     }
 }
+
+impl replica_server::ReplicaHost for NodeShared {
+    fn store(&self, volume: VolumeId) -> Option<Arc<LocalStore>> {
+        Self::store(self, volume)
+    }
+
+    fn protection(&self) -> &Protection {
+        Self::protection(self)
+    }
+
+    fn clock(&self) -> Clock {
+        Self::clock(self)
+    }
+
+    fn stall_timeout(&self) -> Duration {
+        Self::stall_timeout(self)
+    }
+
+    async fn confirm_minted(&self, volume: VolumeId, epoch: Epoch) -> Result<(), Refusal> {
+        Self::confirm_minted(self, volume, epoch).await
+    }
+
+    async fn depose(&self, volume: VolumeId, epoch: Epoch) {
+        Self::depose(self, volume, epoch).await;
+    }
+
+    async fn stopping(&self) {
+        Self::stopping(self).await;
+    }
+}

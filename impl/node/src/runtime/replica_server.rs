@@ -15,6 +15,7 @@ mod conversation;
 mod link;
 mod strangers;
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,9 +28,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::clock::Clock;
 use super::complaints::Complaints;
 use super::framed::{FrameReader, FrameWriter, StreamError, frames};
-use super::node::NodeShared;
+use super::local_store::LocalStore;
 use crate::replication::About;
 use crate::tls::{HandshakeError, Peer, Protection, ReadHalf, Stream, WriteHalf};
 use conversation::Conversation;
@@ -124,15 +126,43 @@ struct Stranger {
     _place: Place,
 }
 
+/// What the server has of its node.
+pub trait ReplicaHost: Send + Sync + 'static {
+    /// The store of a volume, if it has one.
+    fn store(&self, volume: VolumeId) -> Option<Arc<LocalStore>>;
+
+    /// What it shows to others, and asks them to show.
+    fn protection(&self) -> &Protection;
+
+    /// Its clock.
+    fn clock(&self) -> Clock;
+
+    /// How long a peer that owes an answer may be silent.
+    fn stall_timeout(&self) -> Duration;
+
+    /// Whether the authority has minted an epoch; refused when it has not, as far as is known.
+    fn confirm_minted(
+        &self,
+        volume: VolumeId,
+        epoch: Epoch,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Ends a primary of an older epoch here, and resolves when it serves nobody any more.
+    fn depose(&self, volume: VolumeId, epoch: Epoch) -> impl Future<Output = ()> + Send;
+
+    /// Resolves when the node stops.
+    fn stopping(&self) -> impl Future<Output = ()> + Send;
+}
+
 /// What the connections of a listener share.
-struct Door {
-    node: Arc<NodeShared>,
+struct Door<H> {
+    node: Arc<H>,
     strangers: Arc<Strangers>,
     complaints: Complaints,
 }
 
 /// Accepts primaries until the node stops; returns when the last connection is gone.
-pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
+pub async fn serve<H: ReplicaHost>(node: Arc<H>, listener: TcpListener) {
     let door = Arc::new(Door {
         node,
         strangers: Arc::default(),
@@ -166,7 +196,7 @@ pub(crate) async fn serve(node: Arc<NodeShared>, listener: TcpListener) {
     }
 }
 
-impl Door {
+impl<H: ReplicaHost> Door<H> {
     /// Refuses a connection for which there is no place, without waiting for it.
     fn turn_away(&self, stream: &TcpStream, peer: SocketAddr, limit: usize) {
         let refusal = Refusal::TooMany {

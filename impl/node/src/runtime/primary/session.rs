@@ -1,27 +1,30 @@
-//! One session with one replica: the socket, the clock and the engine around a [`PrimarySession`].
+//! One session with one replica: what its driver ([`SessionDriver`]) has of this primary, and what comes
+//! of its end.
 //!
-//! Everything that is decided is decided there, or by the engine; here it is only done. What the
-//! session holds back lives in its task, so that it is released on every way out (F71).
+//! What the session holds back lives in its task, so that it is released on every way out (F71).
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_engine::{Evidence as Fact, Interruption, ReportedFault};
+use holdfast_engine::{
+    Command, Evidence as Fact, Interruption, PinRequest, Refusal as EngineRefusal, ReportedFault,
+};
 use holdfast_types::{Endpoint, FencingToken, Lsn, StoreId};
-use holdfast_wire::{Frame, Message, Refusal};
+use holdfast_wire::Refusal;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, block_in_place};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout_at;
 
-use super::super::framed::{FrameReader, FrameWriter, StreamError, frames};
+use super::super::framed::StreamError;
+use super::super::session_driver::{SessionDriver, SessionHost};
 use super::pace::Pace;
 use super::rebuilds::UnderWay;
 use super::source::SessionSource;
 use super::{Primary, Progress, StopReason};
 use crate::replication::{
-    ConnectionFault, Note, PrimarySession, SessionBounds, SessionError, Todo, View,
+    Finding, Given, Note, PrimarySession, SessionBounds, SessionError, View, Want,
 };
-use crate::tls::{Expected, ReadHalf, WriteHalf};
+use crate::tls::{Expected, Stream};
 
 /// How a session ended.
 pub(super) struct SessionEnd {
@@ -29,24 +32,6 @@ pub(super) struct SessionEnd {
     pub(super) reason: SessionError,
     /// Whether it had been in sync.
     pub(super) was_in_sync: bool,
-}
-
-impl From<StreamError> for SessionError {
-    fn from(error: StreamError) -> Self {
-        let fault = match error {
-            StreamError::Io(_) | StreamError::Closed => ConnectionFault::Lost {
-                detail: error.to_string(),
-            },
-            StreamError::Handshake(refused) => ConnectionFault::Unproven {
-                detail: refused.to_string(),
-            },
-            StreamError::TimedOut { doing } => ConnectionFault::TimedOut { doing },
-            StreamError::Wire(_) | StreamError::Encode(_) => ConnectionFault::NotAFrame {
-                detail: error.to_string(),
-            },
-        };
-        Self::Connection(fault)
-    }
 }
 
 /// Carries one session out, from its attachment to its end.
@@ -62,14 +47,15 @@ pub(super) async fn run(primary: &Arc<Primary>, token: &FencingToken) -> Session
     };
     let end = match begin(primary, token) {
         Ok(session) => {
-            let mut driver = Driver::new(primary, session);
+            let host = Host::new(primary, token.clone());
+            let mut driver = SessionDriver::new(session, host);
             let reason = tokio::select! {
-                Err(reason) = driver.carry_out() => reason,
+                reason = driver.run() => reason,
                 () = superseded => SessionError::Superseded,
             };
             SessionEnd {
                 reason,
-                was_in_sync: driver.session.was_in_sync(),
+                was_in_sync: driver.session().was_in_sync(),
             }
         }
         Err(reason) => SessionEnd {
@@ -132,30 +118,6 @@ impl Primary {
     }
 }
 
-/// A connection to the replica.
-struct Link {
-    reader: FrameReader<ReadHalf>,
-    writer: FrameWriter<WriteHalf>,
-    /// How long the replica may take nothing.
-    wait: Duration,
-}
-
-impl Link {
-    async fn send(&mut self, frame: &Frame) -> Result<(), StreamError> {
-        let doing = "sending to the replica";
-        timeout(self.wait, self.writer.send(frame))
-            .await
-            .map_err(|_| StreamError::TimedOut { doing })?
-    }
-
-    async fn flush(&mut self) -> Result<(), StreamError> {
-        let doing = "sending to the replica";
-        timeout(self.wait, self.writer.flush())
-            .await
-            .map_err(|_| StreamError::TimedOut { doing })?
-    }
-}
-
 /// What moves the session on beside the replica.
 struct Watched {
     moved: watch::Receiver<u64>,
@@ -163,44 +125,36 @@ struct Watched {
     progress: watch::Receiver<Progress>,
 }
 
-struct Driver<'a> {
+/// What the session has of this primary.
+struct Host<'a> {
     primary: &'a Arc<Primary>,
-    session: PrimarySession,
+    token: FencingToken,
     source: SessionSource,
     pace: Option<Pace>,
     under_way: Option<UnderWay>,
-    link: Option<Link>,
     watched: Watched,
     joining: Option<JoinHandle<bool>>,
 }
 
-impl Drop for Driver<'_> {
+impl Drop for Host<'_> {
     fn drop(&mut self) {
         if let Some(joining) = &self.joining
             && !joining.is_finished()
         {
-            let replica = &self.session.token().replica;
+            let replica = &self.token.replica;
             tracing::debug!(%replica, "a joining goes on without its session");
         }
     }
 }
 
-/// Never returned: a session ends by an error.
-enum Never {}
-
-const NO_CONNECTION: SessionError = SessionError::Malformed {
-    what: "a frame without a connection",
-};
-
-impl<'a> Driver<'a> {
-    fn new(primary: &'a Arc<Primary>, session: PrimarySession) -> Self {
+impl<'a> Host<'a> {
+    fn new(primary: &'a Arc<Primary>, token: FencingToken) -> Self {
         Self {
             primary,
-            session,
+            token,
             source: SessionSource::new(Arc::clone(&primary.store), primary.services.id.clone()),
             pace: None,
             under_way: None,
-            link: None,
             watched: Watched {
                 moved: primary.store.moved(),
                 barrier: primary.barrier.subscribe(),
@@ -210,112 +164,88 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// An in-sync replica that is not in the set asks to join, one attempt at a time.
+    fn join(&mut self, store: StoreId) {
+        let trying = self
+            .joining
+            .as_ref()
+            .is_some_and(|task| !task.is_finished());
+        if trying {
+            return;
+        }
+        let (primary, token) = (Arc::clone(self.primary), self.token.clone());
+        self.joining = Some(tokio::spawn(async move {
+            tokio::select! {
+                joined = primary.join(&token, store) => joined,
+                _ = primary.until_stopped() => false,
+            }
+        }));
+    }
+}
+
+impl SessionHost for Host<'_> {
     fn now(&self) -> Duration {
         self.primary.services.clock.now()
     }
 
-    /// What the session sees. Whatever moves after this wakes the wait that follows it.
     fn view(&mut self) -> View {
         self.watched.moved.borrow_and_update();
         View {
             barrier: *self.watched.barrier.borrow_and_update(),
             committed: self.watched.progress.borrow_and_update().committed,
             head: self.primary.store.positions().head,
-            base_rate: self.primary.base_rate(&self.session.token().replica),
+            base_rate: self.primary.base_rate(&self.token.replica),
         }
     }
 
-    async fn carry_out(&mut self) -> Result<Never, SessionError> {
-        loop {
-            let view = self.view();
-            match self.session.next(self.now(), view)? {
-                Todo::Tell(finding) => {
-                    let recovery = &self.primary.services.recovery;
-                    let (command, pins) =
-                        recovery.step(self.session.token(), finding.evidence())?;
-                    self.session.commanded(self.now(), command, &pins)?;
-                }
-                Todo::Want(want) => {
-                    let given = block_in_place(|| self.source.give(want));
-                    self.session.given(self.now(), given)?;
-                }
-                Todo::ReadRecord => {
-                    let (store, in_set) = self.recorded();
-                    self.session.recorded(store, in_set)?;
-                }
-                Todo::Note(note) => self.note(note),
-                Todo::Dial { endpoint, until } => self.dial(endpoint, until).await?,
-                Todo::Send(message) => self.send(message).await?,
-                Todo::Flush => self.link()?.flush().await?,
-                Todo::Wait { until } => self.wait(until).await?,
-            }
+    async fn roused(&mut self, until: Duration) {
+        let until = self.primary.services.clock.instant(until);
+        let watched = &mut self.watched;
+        tokio::select! {
+            _ = watched.moved.changed() => {}
+            _ = watched.barrier.changed() => {}
+            _ = watched.progress.changed() => {}
+            () = tokio::time::sleep_until(until) => {}
         }
+    }
+
+    async fn tell(
+        &mut self,
+        finding: Finding,
+    ) -> Result<(Command, Vec<PinRequest>), EngineRefusal> {
+        let recovery = &self.primary.services.recovery;
+        recovery.step(&self.token, finding.evidence())
+    }
+
+    fn give(&mut self, want: Want) -> Given {
+        block_in_place(|| self.source.give(want))
     }
 
     fn recorded(&self) -> (Option<StoreId>, bool) {
         let record = self.primary.record.borrow();
-        let replica = &self.session.token().replica;
+        let replica = &self.token.replica;
         let store = record.members.get(replica).map(|member| member.store);
         (store, record.isr.contains(replica))
     }
 
-    fn link(&mut self) -> Result<&mut Link, SessionError> {
-        self.link.as_mut().ok_or(NO_CONNECTION)
-    }
-
-    /// Connects, unless that takes too long, which the session then says itself.
-    async fn dial(&mut self, endpoint: Endpoint, until: Duration) -> Result<(), SessionError> {
+    async fn connect(
+        &mut self,
+        endpoint: Endpoint,
+        until: Duration,
+    ) -> Option<Result<Stream, StreamError>> {
         let until = self.primary.services.clock.instant(until);
-        let replica = Expected::Node(self.session.token().replica.clone());
+        let replica = Expected::Node(self.token.replica.clone());
         let protection = &self.primary.services.protection;
-        let connected = protection.connect(endpoint.data, &replica);
-        let Ok(connected) = timeout_at(until, connected).await else {
-            return Ok(());
-        };
-        let stream = connected.map_err(StreamError::of_handshake)?;
-        let (reader, writer) = frames(stream).map_err(StreamError::Io)?;
-        self.link = Some(Link {
-            reader,
-            writer,
-            wait: self.primary.services.limits.stall_timeout,
-        });
-        self.session.connected()
+        let connected = timeout_at(until, protection.connect(endpoint.data, &replica)).await;
+        Some(connected.ok()?.map_err(StreamError::of_handshake))
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), SessionError> {
-        let token = self.session.token();
-        let frame = Frame {
-            volume: token.volume,
-            epoch: token.epoch,
-            session: token.session,
-            message,
-        };
-        Ok(self.link()?.send(&frame).await?)
-    }
-
-    /// Until a frame came, something moved, or it is time.
-    async fn wait(&mut self, until: Duration) -> Result<(), SessionError> {
-        let until = self.primary.services.clock.instant(until);
-        let Some(link) = &mut self.link else {
-            tokio::time::sleep_until(until).await;
-            return Ok(());
-        };
-        link.flush().await?;
-        let watched = &mut self.watched;
-        let frame = tokio::select! {
-            biased;
-            frame = link.reader.next() => frame?,
-            _ = watched.moved.changed() => return Ok(()),
-            _ = watched.barrier.changed() => return Ok(()),
-            _ = watched.progress.changed() => return Ok(()),
-            () = tokio::time::sleep_until(until) => return Ok(()),
-        };
-        let view = self.view();
-        self.session.frame(self.now(), view, frame)
+    fn stall_timeout(&self) -> Duration {
+        self.primary.services.limits.stall_timeout
     }
 
     fn note(&mut self, note: Note) {
-        let token = self.session.token();
+        let token = &self.token;
         let (primary, replica) = (self.primary, &token.replica);
         match note {
             Note::LogBytes(bytes) => primary.uncommitted().bound_by(bytes),
@@ -362,23 +292,5 @@ impl<'a> Driver<'a> {
             }
             Note::MayJoin { store } => self.join(store),
         }
-    }
-
-    /// An in-sync replica that is not in the set asks to join, one attempt at a time.
-    fn join(&mut self, store: StoreId) {
-        let trying = self
-            .joining
-            .as_ref()
-            .is_some_and(|task| !task.is_finished());
-        if trying {
-            return;
-        }
-        let (primary, token) = (Arc::clone(self.primary), self.session.token().clone());
-        self.joining = Some(tokio::spawn(async move {
-            tokio::select! {
-                joined = primary.join(&token, store) => joined,
-                _ = primary.until_stopped() => false,
-            }
-        }));
     }
 }
