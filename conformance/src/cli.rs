@@ -11,6 +11,8 @@ use holdfast_conformance::environment::{Environment, find_workspace};
 use holdfast_conformance::l1::{self, InstanceWalk};
 #[cfg(feature = "l2")]
 use holdfast_conformance::l2;
+#[cfg(feature = "l3")]
+use holdfast_conformance::l3;
 use holdfast_conformance::product::{Disagreement, Patience};
 use holdfast_conformance::published;
 use holdfast_conformance::report::Row;
@@ -89,6 +91,9 @@ enum Level {
     /// Engine, executors and stores, stepped along the session specification.
     #[cfg(feature = "l2")]
     L2,
+    /// The same over sockets and files, by the drivers of production.
+    #[cfg(feature = "l3")]
+    L3,
     /// The volume's core, by tours over the storage specification.
     #[cfg(feature = "storage")]
     Storage,
@@ -254,6 +259,8 @@ fn run_report(report: &Report) -> Result<u8, Environment> {
                 Level::L1 => report_l1(report)?,
                 #[cfg(feature = "l2")]
                 Level::L2 => report_l2(report)?,
+                #[cfg(feature = "l3")]
+                Level::L3 => report_l3(report)?,
                 #[cfg(feature = "storage")]
                 Level::Storage => report_storage(report)?,
             };
@@ -269,6 +276,11 @@ impl Level {
             Self::L1 => specs(full).iter().map(|spec| *spec.instance()).collect(),
             #[cfg(feature = "l2")]
             Self::L2 => l2::outings(full)
+                .iter()
+                .map(|outing| *outing.spec.instance())
+                .collect(),
+            #[cfg(feature = "l3")]
+            Self::L3 => l3::outings(full)
                 .iter()
                 .map(|outing| *outing.spec.instance())
                 .collect(),
@@ -395,7 +407,29 @@ fn report_l1(report: &Report) -> Result<bool, Environment> {
 
 #[cfg(feature = "l2")]
 fn report_l2(report: &Report) -> Result<bool, Environment> {
-    let mut outings = l2::outings(report.full);
+    report_tours(report, l2::outings(report.full), &l2::line::Memory)
+}
+
+#[cfg(feature = "l3")]
+fn report_l3(report: &Report) -> Result<bool, Environment> {
+    let sockets =
+        l3::Sockets::new().map_err(|e| Environment::io("start threads in", Path::new("."), e))?;
+    let good = report_tours(report, l3::outings(report.full), &sockets)?;
+    let cuts = sockets.cuts();
+    eprintln!(
+        "streams cut {:?}, {} of them inside a frame",
+        cuts.of_each_kind(),
+        cuts.torn()
+    );
+    Ok(good)
+}
+
+#[cfg(feature = "l2")]
+fn report_tours(
+    report: &Report,
+    mut outings: Vec<l2::Outing>,
+    grounds: &dyn l2::Grounds,
+) -> Result<bool, Environment> {
     let chosen = &report.instance;
     outings.retain(|outing| {
         let name = outing.spec.instance().name;
@@ -405,7 +439,8 @@ fn report_l2(report: &Report) -> Result<bool, Environment> {
         kept: KEPT,
         fail_fast: report.fail_fast,
     };
-    let (row, tours) = l2::report(&outings, patience, l2::Lens::default());
+    let level = grounds.level().to_lowercase();
+    let (row, tours) = l2::report_on(grounds, &outings, patience, l2::Lens::default());
     for (outing, tour) in &tours {
         let (instance, walk) = (outing.spec.instance().name, &tour.walk);
         eprintln!(
@@ -421,7 +456,7 @@ fn report_l2(report: &Report) -> Result<bool, Environment> {
             walk.seconds
         );
         for (number, disagreement) in walk.kept.iter().enumerate() {
-            let path = report.traces.join(format!("l2-{instance}-{number}.jsonl"));
+            let path = (report.traces).join(format!("{level}-{instance}-{number}.jsonl"));
             write_trace(&path, &disagreement.trace.to_lines())?;
             explain(disagreement, &path);
         }

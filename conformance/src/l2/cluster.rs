@@ -240,9 +240,21 @@ impl Cluster {
     /// When that does not end it, or the engine does not take it for a lost stream.
     pub fn lose(&mut self, slot: usize) -> Result<(), String> {
         let node = self.node(slot);
-        let line = self.lines.get_mut(&slot).ok_or("no session to fail")?;
-        let fault = line.lose(&node)?;
-        self.fail(slot, fault, ReportedFault::StreamLost)
+        loop {
+            let line = self.lines.get_mut(&slot).ok_or("no session to fail")?;
+            match line.lose(&node)? {
+                Went::Ended(error) => {
+                    let fault = error.fault().ok_or("an end of which nothing is told")?;
+                    return self.fail(slot, fault, ReportedFault::StreamLost);
+                }
+                Went::Tells(look @ Finding::Interrupted(Interruption::Tick { .. })) => {
+                    self.tell(slot, &look)?;
+                }
+                went @ (Went::Tells(_) | Went::Rests) => {
+                    return Err(format!("a stream is lost, and {went:?}"));
+                }
+            }
+        }
     }
 
     /// A session whose evidence the engine did not take is over.

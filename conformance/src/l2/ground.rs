@@ -159,11 +159,12 @@ pub trait Line {
     /// When it has anything else to do first.
     fn settle(&mut self) -> Result<(), String>;
 
-    /// The stream is lost, as late as it can be or earlier: what is told of that.
+    /// The stream is lost, as late as it can be or earlier. It ends of that; a look at its pins may
+    /// come first, to be told and answered before this is called again.
     ///
     /// # Errors
-    /// When the session does not end.
-    fn lose(&mut self, node: &ReplicaNode) -> Result<ReportedFault, String>;
+    /// When the session neither ends nor looks.
+    fn lose(&mut self, node: &ReplicaNode) -> Result<Went, String>;
 
     /// What of this session can still come late once it is over: what was sent and not delivered,
     /// and what was taken last, once more.
@@ -215,9 +216,9 @@ pub trait Grounds: Sync {
     /// The level, as reports name it.
     fn level(&self) -> &'static str;
 
-    /// Ground for a cluster.
+    /// Ground for the cluster of a number, on which alone depends what takes turns there.
     ///
     /// # Errors
     /// What stopped it.
-    fn fresh(&self) -> Result<Box<dyn Ground>, Unmade>;
+    fn fresh(&self, number: u64) -> Result<Box<dyn Ground>, Unmade>;
 }

@@ -13,7 +13,7 @@ use holdfast_blockvol::sim::SimStorage;
 use holdfast_blockvol::{Recovery, Volume, VolumeOptions};
 use holdfast_engine::{Command, PinRequest, Refusal, ReportedFault};
 use holdfast_node::replication::{
-    Finding, Note, PrimarySession, SessionBounds, SessionError, Todo, View,
+    ConnectionFault, Finding, Note, PrimarySession, SessionBounds, SessionError, Todo, View,
 };
 use holdfast_node::runtime::{LocalStore, ReplicaLink, SessionSource};
 use holdfast_types::{FencingToken, StoreId, VolumeId};
@@ -275,15 +275,16 @@ impl Line for MemoryLine {
     }
 
     fn refused(&mut self, refusal: &Refusal) -> Result<ReportedFault, String> {
-        let end = SessionError::Engine(refusal.clone());
+        let end = SessionError::Engine(*refusal);
         end.fault().ok_or_else(|| "the engine knows".into())
     }
 
-    fn lose(&mut self, node: &ReplicaNode) -> Result<ReportedFault, String> {
+    fn lose(&mut self, node: &ReplicaNode) -> Result<Went, String> {
         // As late as it can be: everything is sent, and what it proves is not told any more, nor
         // what else would have ended it now.
         self.go_on(node, &Levers::default())?;
-        Ok(ReportedFault::StreamLost)
+        let detail = "lost".into();
+        Ok(Went::Ended(ConnectionFault::Lost { detail }.into()))
     }
 
     fn into_late(self: Box<Self>) -> Option<Box<dyn Late>> {
@@ -333,7 +334,7 @@ impl Grounds for Memory {
         "L2"
     }
 
-    fn fresh(&self) -> Result<Box<dyn Ground>, Unmade> {
+    fn fresh(&self, _: u64) -> Result<Box<dyn Ground>, Unmade> {
         Ok(Box::new(Self))
     }
 }

@@ -48,6 +48,7 @@ pub fn run(scratch: &Scratch, check: &Check) -> Result<Verdict, Environment> {
         // Level 1 drives the engine alone: the node is not built for it.
         Check::L1 => run_level(scratch, "l1", &["--no-default-features"]),
         Check::L2 => run_level(scratch, "l2", &[]),
+        Check::L3 => run_level(scratch, "l3", &[]),
         Check::Storage => {
             let alone = ["--no-default-features", "--features", "storage"];
             run_level(scratch, "storage", &alone)

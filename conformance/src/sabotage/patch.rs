@@ -27,6 +27,8 @@ pub enum Check {
     L1,
     /// Engine, executors and stores, stepped along the specification.
     L2,
+    /// The same by the drivers of production, over sockets and files.
+    L3,
     /// The tours of the volume over the storage specification.
     Storage,
     /// Tests of one crate, by a part of their name: `cargo test -p PACKAGE [--test FILE] NAME`.
@@ -45,6 +47,7 @@ impl fmt::Display for Check {
         match self {
             Self::L1 => f.write_str("l1"),
             Self::L2 => f.write_str("l2"),
+            Self::L3 => f.write_str("l3"),
             Self::Storage => f.write_str("storage"),
             Self::Test {
                 package,
@@ -68,6 +71,7 @@ impl FromStr for Check {
         match words.as_slice() {
             ["l1"] => Ok(Self::L1),
             ["l2"] => Ok(Self::L2),
+            ["l3"] => Ok(Self::L3),
             ["storage"] => Ok(Self::Storage),
             ["cargo", "test", "-p", package, name] => Ok(Self::Test {
                 package: (*package).to_owned(),
@@ -80,8 +84,8 @@ impl FromStr for Check {
                 name: (*name).to_owned(),
             }),
             _ => Err(format!(
-                "{text:?} names no check: use `l1`, `l2`, `storage` or `cargo test -p PACKAGE [--test \
-                 FILE] NAME`"
+                "{text:?} names no check: use `l1`, `l2`, `l3`, `storage` or `cargo test -p PACKAGE \
+                 [--test FILE] NAME`"
             )),
         }
     }
